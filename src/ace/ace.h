@@ -1,0 +1,93 @@
+/* ace.h - L1, requests above 1 KiB and below 2 MiB: thread caches over shared pools over spans.
+ *
+ *   thread cache  per heap and class an array of block addresses (heap.h); a hit takes no lock, and a
+ *                 free touches no byte of the block
+ *   pool          per class, under a lock: the spans with free blocks, a bit per block in the descriptor
+ *   span          Mid (up to 32 KiB): several blocks; Large: one block
+ *
+ * Blocks of this size share no cache line, so any thread may cache any of them: there is no owner and no
+ * remote free. A byte per KiB of address space (hkm_state_of) says whether a live block starts there, so
+ * every wrong free is caught by one comparison.
+ *
+ * A miss may be served by a cached block of a larger class (W_MAX). DYN1 and DYN2 are classes whose size the
+ * policy sets; blocks of a size it has left go straight back to their spans.
+ *
+ * `heap` is the calling thread's, not entered, or NULL where it says so.
+ */
+#ifndef HKM_ACE_H
+#define HKM_ACE_H
+
+#include "heap/heap.h"
+
+/* A block of at least `size` bytes (1025 to 2 MiB), NULL if there is no memory. *zeroed: it reads as zero. */
+void *hkm_ace_alloc(struct hkm_heap *heap, size_t size, bool *zeroed);
+
+/* The same at a multiple of `alignment`, 32 B to 64 KiB. */
+void *hkm_ace_alloc_aligned(struct hkm_heap *heap, size_t size, size_t alignment, bool *zeroed);
+
+/* Frees a block of the span that `slab` is the first or a later slice of. heap NULL: straight to the pool.
+ * `call` is the name of the function that the program called, for the report of a wrong pointer. */
+void hkm_ace_free(struct hkm_heap *heap, struct hkm_slab *slab, void *pointer, const char *call);
+
+/* Usable bytes of a live block; 0 if `pointer` is not one (any pointer into a slice of L1). */
+size_t hkm_ace_usable(struct hkm_slab *slab, const void *pointer);
+
+/* Resizes a Large block without moving it, if possible. */
+bool hkm_ace_resize(struct hkm_slab *slab, void *pointer, size_t size);
+
+/* Takes over the policy's numbers; heap entered. */
+void hkm_ace_apply(struct hkm_heap *heap, const struct hkm_policy *policy);
+
+/* Sends what the caches have not needed since the last call to the pools; heap entered.
+ * Result: whether they still hold anything. */
+bool hkm_ace_decay(struct hkm_heap *heap, const struct hkm_policy *policy);
+
+/* Sends all cached blocks to the pools; heap entered. */
+void hkm_ace_flush(struct hkm_heap *heap, const struct hkm_policy *policy);
+
+/* Gives the pools' empty spans back that have been idle since the last call, or all. */
+void hkm_pool_release_idle(bool all);
+
+/* Gives the free pages within partly used spans back; result: bytes. */
+size_t hkm_pool_trim(void);
+
+/* Block size of a class for statistics; 0 for a DYN class without a size. */
+uint32_t hkm_pool_block_size(unsigned class);
+
+/* The pools' locks, for fork only. */
+void hkm_pool_lock_all(void);
+void hkm_pool_unlock_all(void);
+void hkm_pool_reset_locks(void);
+
+/* ---- Between ace.c and pool.c ---- */
+
+/* Takes up to `count` blocks of a class out of its pool, growing it if need be; result: how many. */
+size_t hkm_pool_take(struct hkm_heap *heap, const struct hkm_policy *policy, unsigned class, uint32_t block_size,
+		     void **blocks, size_t count);
+
+/* Puts `count` blocks back, of one class. */
+void hkm_pool_give(const struct hkm_policy *policy, unsigned class, void **blocks, size_t count);
+
+/* First slice of the span that `slab` is part of. */
+static inline struct hkm_slab *hkm_span_head(struct hkm_slab *slab)
+{
+	return slab->kind == HKM_KIND_MID_REST ? slab - slab->distance : slab;
+}
+
+/* A state byte: what is at a KiB of address space, and at which multiple of 16 bytes in it. */
+enum {
+	HKM_STATE_CACHED = 0x40,
+	HKM_STATE_LIVE = 0x80,
+};
+
+static inline uint8_t hkm_state(unsigned state, const void *pointer)
+{
+	return (uint8_t)(state | ((uintptr_t)pointer >> 4 & 63));
+}
+
+static inline bool hkm_ace_is_large(unsigned class)
+{
+	return class >= HKM_MID_CLASSES && class < HKM_ACE_STATIC_CLASSES;
+}
+
+#endif

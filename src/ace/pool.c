@@ -1,0 +1,265 @@
+/* pool.c - L1's shared pools; see ace.h.
+ *
+ * A pool lists the spans of its class that have free blocks. Blocks are taken from the first, lowest address
+ * first, so that the others drain; an empty span goes back to the span source, but for as many as the policy
+ * keeps per class and budget.
+ */
+#include "ace/ace.h"
+#include "os/os.h"
+
+/* All fields are guarded by `lock`, but for the counters of kept spans. */
+struct pool {
+	_Alignas(64) struct hkm_lock lock;
+	uint32_t block_size;           /* of DYN classes: the size it now serves */
+	struct hkm_slab *first, *last; /* spans with free blocks */
+	uint32_t empty;                /* of those, the ones without a block in use */
+	bool idle;                     /* nothing was taken since hkm_pool_release_idle */
+};
+
+static struct pool pools[HKM_ACE_CLASSES];
+
+/* Empty spans in all Mid and all Large pools: written under different pools' locks, hence atomic; relaxed,
+ * as a budget may be off by one for a moment. */
+static _Atomic uint32_t kept_mid, kept_large;
+
+static _Atomic uint32_t *kept_of(unsigned class)
+{
+	return hkm_ace_is_large(class) ? &kept_large : &kept_mid;
+}
+
+static void list_append(struct pool *pool, struct hkm_slab *slab)
+{
+	slab->listed = 1;
+	slab->next = NULL;
+	slab->prev = pool->last;
+	if (pool->last != NULL)
+		pool->last->next = slab;
+	else
+		pool->first = slab;
+	pool->last = slab;
+}
+
+static void list_remove(struct pool *pool, struct hkm_slab *slab)
+{
+	slab->listed = 0;
+	if (slab->prev != NULL)
+		slab->prev->next = slab->next;
+	else
+		pool->first = slab->next;
+	if (slab->next != NULL)
+		slab->next->prev = slab->prev;
+	else
+		pool->last = slab->prev;
+}
+
+static void count_empty(struct pool *pool, unsigned class, int change)
+{
+	pool->empty += (uint32_t)change;
+	atomic_fetch_add_explicit(kept_of(class), (uint32_t)change, memory_order_relaxed);
+}
+
+/* Slices of a span of `size`-byte blocks: one block for Large; for Mid the fewest whose tail wastes at most a
+ * sixteenth. At most 64 blocks, as size > 1 KiB and a longer span is only chosen for sizes above 4 KiB. */
+static size_t span_slices(unsigned class, uint32_t size)
+{
+	if (hkm_ace_is_large(class))
+		return (size + HKM_SLICE_SIZE - 1) >> HKM_SLICE_SHIFT;
+	size_t slices = 1;
+	while (slices < 4 && (slices << HKM_SLICE_SHIFT) % size > (slices << HKM_SLICE_SHIFT) / 16)
+		slices++;
+	return slices;
+}
+
+static struct hkm_slab *span_new(struct hkm_heap *heap, const struct hkm_policy *policy, unsigned class,
+				 uint32_t block_size)
+{
+	bool zeroed, fresh;
+	size_t slices = span_slices(class, block_size);
+	struct hkm_slab *slab = hkm_span_alloc(slices, &zeroed, &fresh);
+	if (slab == NULL)
+		return NULL;
+	if (fresh)
+		hkm_heap_make_room(heap, policy, HKM_SUPERSLAB_SIZE);
+	bool large = hkm_ace_is_large(class);
+	size_t capacity = large ? 1 : (slices << HKM_SLICE_SHIFT) / block_size;
+	HKM_ASSERT(capacity >= 1 && capacity <= 64);
+	slab->class = (uint8_t)class;
+	slab->listed = 0;
+	slab->zeroed = zeroed;
+	slab->block_size = block_size;
+	slab->reciprocal = (uint32_t)((((uint64_t)1 << 32) + block_size - 1) / block_size);
+	slab->in_use = 0;
+	slab->capacity = (uint16_t)capacity;
+	slab->free_map = NULL;
+	slab->free_bits = capacity == 64 ? UINT64_MAX : ((uint64_t)1 << capacity) - 1;
+	for (size_t i = 1; !large && i < slices; i++) {
+		slab[i].distance = (uint16_t)i;
+		slab[i].kind = HKM_KIND_MID_REST;
+	}
+	slab->kind = large ? HKM_KIND_LARGE : HKM_KIND_MID;
+	return slab;
+}
+
+static void span_drop(struct hkm_slab *slab)
+{
+	slab->free_bits = 0;
+	hkm_span_free(slab);
+}
+
+/* A DYN class serves another size from now on: its empty spans go, the others are forgotten until their last
+ * block comes back. */
+static void pool_resize(struct pool *pool, unsigned class, uint32_t block_size)
+{
+	while (pool->first != NULL) {
+		struct hkm_slab *slab = pool->first;
+		list_remove(pool, slab);
+		if (slab->in_use == 0) {
+			count_empty(pool, class, -1);
+			span_drop(slab);
+		}
+	}
+	pool->block_size = block_size;
+}
+
+size_t hkm_pool_take(struct hkm_heap *heap, const struct hkm_policy *policy, unsigned class, uint32_t block_size,
+		     void **blocks, size_t count)
+{
+	struct pool *pool = &pools[class];
+	size_t taken = 0;
+	hkm_lock_acquire(&pool->lock);
+	pool->idle = false;
+	if (pool->block_size != block_size)
+		pool_resize(pool, class, block_size);
+	while (taken < count) {
+		struct hkm_slab *slab = pool->first;
+		if (slab == NULL) {
+			/* Of Large blocks no more than asked for are made: each is a span. */
+			if (taken > 0 && hkm_ace_is_large(class))
+				break;
+			slab = span_new(heap, policy, class, block_size);
+			if (slab == NULL)
+				break;
+			list_append(pool, slab);
+		} else if (slab->in_use == 0) {
+			count_empty(pool, class, -1);
+		}
+		char *start = hkm_slab_start(slab);
+		for (; slab->free_bits != 0 && taken < count; slab->in_use++) {
+			size_t index = (size_t)__builtin_ctzl(slab->free_bits);
+			slab->free_bits &= slab->free_bits - 1;
+			blocks[taken++] = start + index * block_size;
+		}
+		if (slab->free_bits == 0)
+			list_remove(pool, slab);
+	}
+	hkm_lock_release(&pool->lock);
+	return taken;
+}
+
+static void give_one(struct pool *pool, const struct hkm_policy *policy, unsigned class, void *block)
+{
+	struct hkm_slab *slab = hkm_span_head(&hkm_window.slabs[hkm_slice_of(block)]);
+	uint64_t offset = (uint64_t)((char *)block - hkm_slab_start(slab));
+	uint64_t bit = (uint64_t)1 << (offset * slab->reciprocal >> 32);
+	HKM_ASSERT((slab->free_bits & bit) == 0 && slab->in_use > 0);
+	slab->free_bits |= bit;
+	slab->in_use--;
+	bool current = slab->block_size == pool->block_size;
+	if (slab->in_use == 0) {
+		uint32_t budget = hkm_ace_is_large(class) ? policy->budget_large : policy->budget_mid;
+		if (current && pool->empty < policy->pool_spans[class] &&
+		    atomic_load_explicit(kept_of(class), memory_order_relaxed) < budget) {
+			count_empty(pool, class, 1);
+		} else {
+			if (slab->listed)
+				list_remove(pool, slab);
+			span_drop(slab);
+			return;
+		}
+	}
+	if (!slab->listed && current)
+		list_append(pool, slab);
+}
+
+void hkm_pool_give(const struct hkm_policy *policy, unsigned class, void **blocks, size_t count)
+{
+	struct pool *pool = &pools[class];
+	hkm_lock_acquire(&pool->lock);
+	for (size_t i = 0; i < count; i++)
+		give_one(pool, policy, class, blocks[i]);
+	hkm_lock_release(&pool->lock);
+}
+
+void hkm_pool_release_idle(bool all)
+{
+	for (unsigned class = 0; class < HKM_ACE_CLASSES; class++) {
+		struct pool *pool = &pools[class];
+		hkm_lock_acquire(&pool->lock);
+		if (pool->empty > 0 && (pool->idle || all)) {
+			for (struct hkm_slab *slab = pool->first, *next; slab != NULL; slab = next) {
+				next = slab->next;
+				if (slab->in_use == 0) {
+					list_remove(pool, slab);
+					count_empty(pool, class, -1);
+					span_drop(slab);
+				}
+			}
+		}
+		pool->idle = true;
+		hkm_lock_release(&pool->lock);
+	}
+}
+
+/* Whole pages inside the free blocks of a span. */
+static size_t trim_span(const struct hkm_slab *slab)
+{
+	struct hkm_range ranges[64];
+	size_t count = 0, bytes = 0, page_size = hkm_os_page_size();
+	for (uint64_t bits = slab->free_bits; bits != 0; bits &= bits - 1) {
+		uintptr_t start = (uintptr_t)hkm_slab_start(slab) + (size_t)__builtin_ctzl(bits) * slab->block_size;
+		uintptr_t first = hkm_align_up(start, page_size), end = (start + slab->block_size) & ~(page_size - 1);
+		if (first < end) {
+			ranges[count].start = (void *)first;
+			ranges[count++].size = end - first;
+			bytes += end - first;
+		}
+	}
+	return count > 0 && hkm_os_purge(ranges, count) ? bytes : 0;
+}
+
+size_t hkm_pool_trim(void)
+{
+	size_t bytes = 0;
+	hkm_pool_release_idle(true);
+	for (unsigned class = 0; class < HKM_ACE_CLASSES; class++) {
+		struct pool *pool = &pools[class];
+		hkm_lock_acquire(&pool->lock);
+		for (struct hkm_slab *slab = pool->first; slab != NULL; slab = slab->next)
+			bytes += trim_span(slab);
+		hkm_lock_release(&pool->lock);
+	}
+	return bytes;
+}
+
+HKM_RACY uint32_t hkm_pool_block_size(unsigned class)
+{
+	return class < HKM_ACE_STATIC_CLASSES ? hkm_ace_static_size(class) : pools[class].block_size;
+}
+
+void hkm_pool_lock_all(void)
+{
+	for (unsigned class = 0; class < HKM_ACE_CLASSES; class++)
+		hkm_lock_acquire(&pools[class].lock);
+}
+
+void hkm_pool_unlock_all(void)
+{
+	for (unsigned class = 0; class < HKM_ACE_CLASSES; class++)
+		hkm_lock_release(&pools[class].lock);
+}
+
+void hkm_pool_reset_locks(void)
+{
+	for (unsigned class = 0; class < HKM_ACE_CLASSES; class++)
+		hkm_lock_reset(&pools[class].lock);
+}

@@ -1,0 +1,31 @@
+/* api.h - what the files of the API share: the allocation functions behind all names. */
+#ifndef HKM_API_H
+#define HKM_API_H
+
+#include "heap/heap.h"
+
+/* A block of any size and alignment (a power of two); NULL and ENOMEM. */
+void *hkm_allocate_aligned(size_t size, size_t alignment);
+
+/* A block of a size beyond the fast path; *zeroed: it reads as zero. NULL and ENOMEM. */
+void *hkm_allocate(size_t size, bool *zeroed);
+
+/* ---- The reserve (reserve.c): for a signal handler that interrupted a slow path, and for a thread that
+ * cannot have a heap. Lock-free; a mapping per block, HKM_RESERVE_BLOCKS at a time. ---- */
+
+void *hkm_reserve_alloc(size_t size, size_t alignment);
+
+/* Whether `pointer` was the reserve's, and is free now. */
+bool hkm_reserve_free(void *pointer);
+
+/* Usable bytes; 0 if it is not the reserve's. */
+size_t hkm_reserve_usable(const void *pointer);
+
+/* Puts a block aside until the slow path that was interrupted is over, then frees it. */
+void hkm_defer_free(struct hkm_heap *heap, void *pointer);
+void hkm_free_deferred(struct hkm_heap *heap);
+
+/* Prints the statistics that HAKMEM_STATS asks for; at exit. */
+void hkm_stats_at_exit(void);
+
+#endif

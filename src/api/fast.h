@@ -1,0 +1,66 @@
+/* fast.h - the two fast paths. Nothing else, and no policy, no counter, no lock.
+ *
+ *   malloc(n)  n <= 1024:  table -> bin -> pop the hot list
+ *   free(p)    p's slice -> the bin it belongs to -> is that bin in my heap? -> push on its hot list
+ *
+ * Lines of cache: malloc 3 (table, bin, block), free 4 (window, bins[], bin, block). Everything else falls
+ * through to one slow function each: no heap yet, empty or full hot list, larger sizes, other threads' blocks,
+ * NULL, wrong pointers. Included by api/malloc.c and api/override.c only.
+ */
+#ifndef HKM_FAST_H
+#define HKM_FAST_H
+
+#include "heap/heap.h"
+
+/* Offset in the heap of the bin that serves (size + 7) / 8; see malloc.c. */
+extern const uint16_t hkm_bin_offsets[HKM_TINY_MAX / 8 + 1] __attribute__((visibility("hidden")));
+
+/* Whatever the fast paths do not do. */
+void *hkm_malloc_slow(size_t size) __attribute__((visibility("hidden")));
+void hkm_free_slow(void *pointer) __attribute__((visibility("hidden")));
+void hkm_free_full(struct hkm_heap *heap, struct hkm_bin *bin, void *pointer) __attribute__((visibility("hidden")));
+void hkm_free_twice(void *pointer) __attribute__((visibility("hidden")));
+
+HKM_HOT void *hkm_fast_malloc(size_t size)
+{
+	if (HKM_UNLIKELY(size > HKM_TINY_MAX))
+		return hkm_malloc_slow(size);
+	struct hkm_bin *bin = (struct hkm_bin *)((char *)hkm_tls_heap + hkm_bin_offsets[(size + 7) / 8]);
+	struct hkm_block *block = bin->head;
+	if (HKM_UNLIKELY(block == NULL))
+		return hkm_malloc_slow(size);
+	bin->head = block->next;
+	return block;
+}
+
+HKM_HOT void hkm_fast_free(void *pointer)
+{
+	struct hkm_heap *heap = hkm_tls_heap;
+	uintptr_t offset = (uintptr_t)pointer - hkm_window.base;
+	/* Rotated, so that the low three bits come out on top: a misaligned pointer is beyond the limit, too. */
+	size_t slice = (offset >> 3 | offset << 61) >> (HKM_SLICE_SHIFT - 3);
+	if (HKM_UNLIKELY(slice >= atomic_load_explicit(&hkm_window.limit, memory_order_relaxed))) {
+		hkm_free_slow(pointer);
+		return;
+	}
+	struct hkm_bin *bin = atomic_load_explicit(&hkm_window.bins[slice], memory_order_relaxed);
+	/* Only this thread stores its own bins there, so one that is found is current; see hkm_span_set_bin. */
+	if (HKM_UNLIKELY(((uintptr_t)bin ^ (uintptr_t)heap) >= HKM_HEAP_ALIGNMENT)) {
+		hkm_free_slow(pointer);
+		return;
+	}
+	struct hkm_block *block = pointer, *head = bin->head;
+	if (HKM_UNLIKELY(block == head)) {
+		hkm_free_twice(pointer);
+		return;
+	}
+	if (HKM_UNLIKELY(--bin->room < 0)) {
+		hkm_free_full(heap, bin, pointer);
+		return;
+	}
+	block->next = head;
+	atomic_signal_fence(memory_order_release); /* a child of fork finds the list whole; no instruction */
+	bin->head = block;
+}
+
+#endif

@@ -1,0 +1,410 @@
+/* malloc.c - the hkm_ functions: fast path, then the layer that the size or the pointer belongs to. */
+#include "api/api.h"
+#include "api/fast.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "ace/ace.h"
+#include "big/big.h"
+#include "core/report.h"
+#include "hakmem.h"
+#include "os/os.h"
+#include "tiny/tiny.h"
+
+#define OFFSET(size) (uint16_t)((TINY_CLASS(size)) * sizeof(struct hkm_bin))
+/* hkm_tiny_class as a constant expression; test_sizeclass.c holds the two against each other. */
+#define TINY_CLASS(size) \
+	((size) <= 8 ? 0 : (size) <= 128 ? ((size) + 15) / 16 : \
+	 (size) <= 256 ? ((size) - 1) / 16 + 1 : (size) <= 512 ? ((size) - 1) / 32 + 9 : ((size) - 1) / 64 + 17)
+#define OFFSETS_8(n) \
+	OFFSET((n) * 8), OFFSET((n) * 8 + 8), OFFSET((n) * 8 + 16), OFFSET((n) * 8 + 24), OFFSET((n) * 8 + 32), \
+	OFFSET((n) * 8 + 40), OFFSET((n) * 8 + 48), OFFSET((n) * 8 + 56)
+#define OFFSETS_32(n) OFFSETS_8(n), OFFSETS_8((n) + 8), OFFSETS_8((n) + 16), OFFSETS_8((n) + 24)
+
+const uint16_t hkm_bin_offsets[HKM_TINY_MAX / 8 + 1] = {
+	OFFSETS_32(0), OFFSETS_32(32), OFFSETS_32(64), OFFSETS_32(96), OFFSET(1024),
+};
+
+/* ---- Allocation ----------------------------------------------------------------------------------- */
+
+static void *allocate_tiny(struct hkm_heap *heap, size_t size)
+{
+	unsigned class = hkm_tiny_class(size);
+	struct hkm_bin *bin = &heap->bins[class];
+	const struct hkm_policy *policy = hkm_heap_enter(heap);
+	hkm_heap_poll_entered(heap, policy);
+	struct hkm_block *block = NULL;
+	if (bin->head != NULL || hkm_tiny_refill(heap, policy, class)) {
+		block = bin->head;
+		bin->head = block->next;
+	}
+	hkm_heap_leave(heap);
+	return block;
+}
+
+static void *allocate_big(struct hkm_heap *heap, size_t size, size_t alignment, bool *zeroed)
+{
+	const struct hkm_policy *policy = hkm_heap_enter(heap);
+	hkm_heap_poll_entered(heap, policy);
+	void *block = hkm_big_alloc(policy, size, alignment, zeroed);
+	hkm_heap_leave(heap);
+	return block;
+}
+
+/* One try, in the layer for the size. */
+static void *allocate_once(struct hkm_heap *heap, size_t size, size_t alignment, bool *zeroed)
+{
+	*zeroed = false;
+	if (size <= HKM_TINY_MAX && alignment <= 16)
+		return allocate_tiny(heap, size);
+	if (size >= HKM_LARGE_MAX || alignment > HKM_SLICE_SIZE)
+		return allocate_big(heap, size, alignment, zeroed);
+	if (alignment <= 16)
+		return hkm_ace_alloc(heap, size, zeroed);
+	return hkm_ace_alloc_aligned(heap, size, alignment, zeroed);
+}
+
+static void *allocate(size_t size, size_t alignment, bool *zeroed)
+{
+	void *block = NULL;
+	*zeroed = false;
+	if (HKM_LIKELY(size <= PTRDIFF_MAX - HKM_HEAP_ALIGNMENT)) {
+		struct hkm_heap *heap = hkm_heap_get();
+		if (HKM_UNLIKELY(heap == NULL || heap->in_slow_path)) {
+			block = hkm_reserve_alloc(size, alignment);
+		} else {
+			block = allocate_once(heap, size, alignment, zeroed);
+			/* No memory: what lies idle anywhere in the process goes first. */
+			if (HKM_UNLIKELY(block == NULL) && hkm_heap_trim_all() > 0)
+				block = allocate_once(heap, size, alignment, zeroed);
+			hkm_free_deferred(heap);
+		}
+	}
+	if (HKM_UNLIKELY(block == NULL))
+		errno = ENOMEM;
+	return block;
+}
+
+void *hkm_allocate(size_t size, bool *zeroed)
+{
+	return allocate(size, 16, zeroed);
+}
+
+HKM_SLOW static void *allocate_slow(size_t size)
+{
+	bool zeroed;
+	return allocate(size, 16, &zeroed);
+}
+
+void *hkm_malloc_slow(size_t size)
+{
+	struct hkm_heap *heap = hkm_tls_heap;
+	bool zeroed;
+	/* L1, whose hits deserve a short way; a thread without a heap is always "in a slow path". */
+	if (HKM_LIKELY(size > HKM_TINY_MAX && size < HKM_LARGE_MAX && !heap->in_slow_path)) {
+		void *block = hkm_ace_alloc(heap, size, &zeroed);
+		if (HKM_LIKELY(block != NULL))
+			return block;
+	}
+	return allocate_slow(size);
+}
+
+void *hkm_allocate_aligned(size_t size, size_t alignment)
+{
+	bool zeroed;
+	if (HKM_UNLIKELY(size > PTRDIFF_MAX - alignment)) {
+		errno = ENOMEM;
+		return NULL;
+	}
+	if (alignment <= 8)
+		return hkm_fast_malloc(size);
+	/* A Tiny block starts at a multiple of its size; the class of a multiple of the alignment is one itself. */
+	size_t multiple = hkm_align_up(hkm_max(size, 1), alignment);
+	if (multiple <= HKM_TINY_MAX)
+		return hkm_fast_malloc(multiple);
+	return allocate(size, alignment, &zeroed);
+}
+
+/* ---- Free -------------------------------------------------------------------------------------------- */
+
+void hkm_defer_free(struct hkm_heap *heap, void *pointer)
+{
+	/* Only this thread pushes and takes, but a push may interrupt anything; relaxed: same thread. */
+	struct hkm_block *block = pointer;
+	block->next = atomic_load_explicit(&heap->deferred, memory_order_relaxed);
+	while (!atomic_compare_exchange_weak_explicit(&heap->deferred, &block->next, block, memory_order_relaxed,
+						      memory_order_relaxed))
+		;
+}
+
+void hkm_free_deferred(struct hkm_heap *heap)
+{
+	if (HKM_LIKELY(atomic_load_explicit(&heap->deferred, memory_order_relaxed) == NULL))
+		return;
+	struct hkm_block *block = atomic_exchange_explicit(&heap->deferred, NULL, memory_order_relaxed);
+	while (block != NULL) {
+		struct hkm_block *next = block->next;
+		hkm_free(block);
+		block = next;
+	}
+}
+
+static bool free_big(struct hkm_heap *heap, void *pointer)
+{
+	bool found;
+	if (heap != NULL) {
+		const struct hkm_policy *policy = hkm_heap_enter(heap);
+		hkm_heap_poll_entered(heap, policy);
+		found = hkm_big_free(policy, pointer);
+		hkm_heap_leave(heap);
+		hkm_heap_expect_tick(heap);
+	} else {
+		hkm_lock_acquire(&hkm_guest.lock);
+		found = hkm_big_free(hkm_policy_get(&hkm_guest), pointer);
+		hkm_lock_release(&hkm_guest.lock);
+	}
+	return found;
+}
+
+/* A block of a slab that another heap owns, or a wrong pointer into one of this heap's. */
+static void free_tiny_remote(struct hkm_heap *heap, struct hkm_heap *owner, struct hkm_slab *slab, void *pointer)
+{
+	if (HKM_UNLIKELY(!hkm_tiny_is_block(slab, pointer)))
+		hkm_misuse("free", (uintptr_t)pointer % 8 != 0 ? "misaligned pointer" : "invalid pointer", pointer);
+	else
+		hkm_remote_free(heap, owner, slab->block_size, pointer);
+}
+
+void hkm_free_slow(void *pointer)
+{
+	if (pointer == NULL)
+		return;
+	struct hkm_heap *heap = hkm_tls_heap != &hkm_no_heap ? hkm_tls_heap : NULL;
+	size_t slice = hkm_slice_of(pointer);
+	if (HKM_UNLIKELY(heap != NULL && heap->in_slow_path)) {
+		if (!hkm_reserve_free(pointer))
+			hkm_defer_free(heap, pointer);
+		return;
+	}
+	if (HKM_UNLIKELY(!hkm_slice_is_ours(slice))) {
+		if (!hkm_reserve_free(pointer) && !free_big(heap, pointer))
+			hkm_misuse("free", "invalid pointer", pointer);
+		return;
+	}
+	struct hkm_slab *slab = &hkm_window.slabs[slice];
+	/* relaxed: see hkm_span_set_bin. */
+	struct hkm_bin *bin = atomic_load_explicit(&hkm_window.bins[slice], memory_order_relaxed);
+	if (bin != NULL)
+		free_tiny_remote(heap, hkm_heap_of_bin(bin), slab, pointer);
+	else if (HKM_LIKELY(slab->kind >= HKM_KIND_MID))
+		hkm_ace_free(heap, slab, pointer, "free");
+	else
+		hkm_misuse("free", "invalid pointer", pointer);
+	if (heap != NULL)
+		hkm_free_deferred(heap);
+}
+
+HKM_SLOW void hkm_free_full(struct hkm_heap *heap, struct hkm_bin *bin, void *pointer)
+{
+	if (HKM_UNLIKELY(heap->in_slow_path)) {
+		hkm_defer_free(heap, pointer);
+		return;
+	}
+	hkm_tiny_free_full(heap, bin, pointer);
+}
+
+HKM_SLOW void hkm_free_twice(void *pointer)
+{
+	hkm_misuse("free", "double free of", pointer);
+}
+
+/* ---- The interface ------------------------------------------------------------------------------------ */
+
+void *hkm_malloc(size_t size)
+{
+	return hkm_fast_malloc(size);
+}
+
+void hkm_free(void *pointer)
+{
+	hkm_fast_free(pointer);
+}
+
+void *hkm_calloc(size_t count, size_t size)
+{
+	size_t bytes;
+	if (HKM_UNLIKELY(__builtin_mul_overflow(count, size, &bytes))) {
+		errno = ENOMEM;
+		return NULL;
+	}
+	bool zeroed = false;
+	void *block = bytes <= HKM_TINY_MAX ? hkm_fast_malloc(bytes) : hkm_allocate(bytes, &zeroed);
+	if (block != NULL && !zeroed)
+		memset(block, 0, bytes);
+	return block;
+}
+
+/* Usable bytes of a live block; a wrong pointer is reported, and 0. */
+static size_t usable_size(const void *pointer, const char *call)
+{
+	size_t slice = hkm_slice_of(pointer), size = 0;
+	if (HKM_UNLIKELY(!hkm_slice_is_ours(slice))) {
+		size = hkm_reserve_usable(pointer);
+		if (size == 0)
+			size = hkm_big_usable(pointer);
+	} else {
+		struct hkm_slab *slab = &hkm_window.slabs[slice];
+		if (slab->kind == HKM_KIND_TINY)
+			size = hkm_tiny_is_block(slab, pointer) ? slab->block_size : 0;
+		else if (slab->kind != HKM_KIND_NONE)
+			size = hkm_ace_usable(slab, pointer);
+	}
+	if (HKM_UNLIKELY(size == 0))
+		hkm_misuse(call, "invalid pointer", pointer);
+	return size;
+}
+
+size_t hkm_malloc_usable_size(void *pointer)
+{
+	return pointer != NULL ? usable_size(pointer, "malloc_usable_size") : 0;
+}
+
+/* Resizes where the block lies, or moves its pages; NULL: it has to be copied. */
+static void *resize_in_place(void *pointer, size_t usable, size_t size)
+{
+	/* Small blocks stay as long as half of them is used, mappings as long as seven eighths are. */
+	size_t least = usable >= HKM_LARGE_MAX ? usable - usable / 8 : usable / 2;
+	if (size <= usable && (size >= least || usable <= 64))
+		return pointer;
+	size_t slice = hkm_slice_of(pointer);
+	struct hkm_heap *heap = hkm_heap_get();
+	if (heap == NULL || heap->in_slow_path)
+		return NULL;
+	if (hkm_slice_is_ours(slice))
+		return hkm_ace_resize(&hkm_window.slabs[slice], pointer, size) ? pointer : NULL;
+	if (size < HKM_LARGE_MAX)
+		return NULL;
+	const struct hkm_policy *policy = hkm_heap_enter(heap);
+	void *moved = hkm_big_resize(policy, pointer, size);
+	hkm_heap_leave(heap);
+	return moved;
+}
+
+void *hkm_realloc(void *pointer, size_t size)
+{
+	if (pointer == NULL)
+		return hkm_fast_malloc(size);
+	if (size == 0) {
+		hkm_fast_free(pointer);
+		return NULL;
+	}
+	size_t usable = usable_size(pointer, "realloc");
+	if (HKM_UNLIKELY(usable == 0 || size > PTRDIFF_MAX)) {
+		errno = ENOMEM;
+		return NULL;
+	}
+	void *block = resize_in_place(pointer, usable, size);
+	if (block != NULL)
+		return block;
+	block = hkm_fast_malloc(size);
+	if (block == NULL)
+		return NULL;
+	memcpy(block, pointer, hkm_min(usable, size));
+	hkm_fast_free(pointer);
+	return block;
+}
+
+void *hkm_reallocarray(void *pointer, size_t count, size_t size)
+{
+	size_t bytes;
+	if (__builtin_mul_overflow(count, size, &bytes)) {
+		errno = ENOMEM;
+		return NULL;
+	}
+	return hkm_realloc(pointer, bytes);
+}
+
+void hkm_free_sized(void *pointer, size_t size)
+{
+	HKM_ASSERT(pointer == NULL || usable_size(pointer, "free_sized") >= size);
+	(void)size;
+	hkm_fast_free(pointer);
+}
+
+void hkm_free_aligned_sized(void *pointer, size_t alignment, size_t size)
+{
+	HKM_ASSERT(((uintptr_t)pointer & (alignment - 1)) == 0);
+	(void)alignment;
+	hkm_free_sized(pointer, size);
+}
+
+void *hkm_aligned_alloc(size_t alignment, size_t size)
+{
+	if (HKM_UNLIKELY(!hkm_is_power_of_two(alignment))) {
+		errno = EINVAL;
+		return NULL;
+	}
+	return hkm_allocate_aligned(size, alignment);
+}
+
+void *hkm_memalign(size_t alignment, size_t size)
+{
+	if (HKM_UNLIKELY(!hkm_is_power_of_two(alignment))) {
+		if (alignment > (size_t)1 << 62) {
+			errno = EINVAL;
+			return NULL;
+		}
+		alignment = alignment == 0 ? 1 : (size_t)1 << (hkm_log2(alignment) + 1);
+	}
+	return hkm_allocate_aligned(size, alignment);
+}
+
+int hkm_posix_memalign(void **out, size_t alignment, size_t size)
+{
+	if (HKM_UNLIKELY(!hkm_is_power_of_two(alignment) || alignment % sizeof(void *) != 0))
+		return EINVAL;
+	int saved = errno;
+	void *block = hkm_allocate_aligned(size, alignment);
+	errno = saved;
+	if (block == NULL)
+		return ENOMEM;
+	*out = block;
+	return 0;
+}
+
+void *hkm_valloc(size_t size)
+{
+	return hkm_allocate_aligned(size, hkm_os_page_size());
+}
+
+void *hkm_pvalloc(size_t size)
+{
+	size_t page_size = hkm_os_page_size();
+	if (size > PTRDIFF_MAX - page_size) {
+		errno = ENOMEM;
+		return NULL;
+	}
+	return hkm_allocate_aligned(hkm_align_up(size, page_size), page_size);
+}
+
+int hkm_malloc_trim(size_t pad)
+{
+	(void)pad;
+	int saved = errno;
+	size_t bytes = hkm_heap_trim_all();
+	errno = saved;
+	return bytes > 0;
+}
+
+/* glibc's parameters lie in -8..-1 and 1; they tune mechanisms that HAKMEM does not have. */
+int hkm_mallopt(int parameter, int value)
+{
+	(void)value;
+	return parameter == 1 || (parameter <= -1 && parameter >= -8);
+}
+
+const char *hkm_version(void)
+{
+	return HKM_VERSION_STRING;
+}

@@ -1,0 +1,176 @@
+/* override.c - the C library's names, in libhakmem.so and libhakmem.a only.
+ *
+ * malloc and free contain the fast path themselves: a jump to hkm_malloc would cost more than a tenth of it.
+ */
+#include <malloc.h>
+#include <stdlib.h>
+
+#include "api/fast.h"
+#include "hakmem.h"
+
+#define EXPORT __attribute__((visibility("default")))
+
+/* C23 and glibc functions that older headers do not declare. */
+void free_sized(void *pointer, size_t size);
+void free_aligned_sized(void *pointer, size_t alignment, size_t size);
+void cfree(void *pointer);
+
+EXPORT void *malloc(size_t size)
+{
+	return hkm_fast_malloc(size);
+}
+
+EXPORT void free(void *pointer)
+{
+	hkm_fast_free(pointer);
+}
+
+EXPORT void cfree(void *pointer)
+{
+	hkm_fast_free(pointer);
+}
+
+EXPORT void free_sized(void *pointer, size_t size)
+{
+	hkm_free_sized(pointer, size);
+}
+
+EXPORT void free_aligned_sized(void *pointer, size_t alignment, size_t size)
+{
+	hkm_free_aligned_sized(pointer, alignment, size);
+}
+
+EXPORT void *calloc(size_t count, size_t size)
+{
+	return hkm_calloc(count, size);
+}
+
+EXPORT void *realloc(void *pointer, size_t size)
+{
+	return hkm_realloc(pointer, size);
+}
+
+EXPORT void *reallocarray(void *pointer, size_t count, size_t size)
+{
+	return hkm_reallocarray(pointer, count, size);
+}
+
+EXPORT void *aligned_alloc(size_t alignment, size_t size)
+{
+	return hkm_aligned_alloc(alignment, size);
+}
+
+EXPORT void *memalign(size_t alignment, size_t size)
+{
+	return hkm_memalign(alignment, size);
+}
+
+EXPORT int posix_memalign(void **out, size_t alignment, size_t size)
+{
+	return hkm_posix_memalign(out, alignment, size);
+}
+
+EXPORT void *valloc(size_t size)
+{
+	return hkm_valloc(size);
+}
+
+EXPORT void *pvalloc(size_t size)
+{
+	return hkm_pvalloc(size);
+}
+
+EXPORT size_t malloc_usable_size(void *pointer)
+{
+	return hkm_malloc_usable_size(pointer);
+}
+
+EXPORT int malloc_trim(size_t pad)
+{
+	return hkm_malloc_trim(pad);
+}
+
+EXPORT int mallopt(int parameter, int value)
+{
+	return hkm_mallopt(parameter, value);
+}
+
+EXPORT void malloc_stats(void)
+{
+	hkm_malloc_stats();
+}
+
+EXPORT int malloc_info(int options, FILE *stream)
+{
+	return hkm_malloc_info(options, stream);
+}
+
+EXPORT struct mallinfo mallinfo(void)
+{
+	struct hkm_mallinfo info = hkm_mallinfo();
+	return (struct mallinfo){
+		.arena = info.arena, .ordblks = info.ordblks, .smblks = info.smblks, .hblks = info.hblks,
+		.hblkhd = info.hblkhd, .usmblks = info.usmblks, .fsmblks = info.fsmblks,
+		.uordblks = info.uordblks, .fordblks = info.fordblks, .keepcost = info.keepcost,
+	};
+}
+
+EXPORT struct mallinfo2 mallinfo2(void)
+{
+	struct hkm_mallinfo2 info = hkm_mallinfo2();
+	return (struct mallinfo2){
+		.arena = info.arena, .ordblks = info.ordblks, .smblks = info.smblks, .hblks = info.hblks,
+		.hblkhd = info.hblkhd, .usmblks = info.usmblks, .fsmblks = info.fsmblks,
+		.uordblks = info.uordblks, .fordblks = info.fordblks, .keepcost = info.keepcost,
+	};
+}
+
+/* The C library's own second names for the same functions, which old programs link with. */
+void *__libc_malloc(size_t size);
+void __libc_free(void *pointer);
+void *__libc_calloc(size_t count, size_t size);
+void *__libc_realloc(void *pointer, size_t size);
+void *__libc_memalign(size_t alignment, size_t size);
+void *__libc_valloc(size_t size);
+void *__libc_pvalloc(size_t size);
+int __posix_memalign(void **out, size_t alignment, size_t size);
+
+EXPORT void *__libc_malloc(size_t size)
+{
+	return hkm_fast_malloc(size);
+}
+
+EXPORT void __libc_free(void *pointer)
+{
+	hkm_fast_free(pointer);
+}
+
+EXPORT void *__libc_calloc(size_t count, size_t size)
+{
+	return hkm_calloc(count, size);
+}
+
+EXPORT void *__libc_realloc(void *pointer, size_t size)
+{
+	return hkm_realloc(pointer, size);
+}
+
+EXPORT void *__libc_memalign(size_t alignment, size_t size)
+{
+	return hkm_memalign(alignment, size);
+}
+
+EXPORT void *__libc_valloc(size_t size)
+{
+	return hkm_valloc(size);
+}
+
+EXPORT void *__libc_pvalloc(size_t size)
+{
+	return hkm_pvalloc(size);
+}
+
+EXPORT int __posix_memalign(void **out, size_t alignment, size_t size)
+{
+	return hkm_posix_memalign(out, alignment, size);
+}

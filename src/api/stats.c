@@ -1,0 +1,346 @@
+/* stats.c - the statistics: collected by looking at what is there, counted nowhere on a fast path.
+ *
+ * Other threads go on meanwhile, so each figure is right for some moment of the call. The blocks on other
+ * threads' hot lists (at most HAKMEM_HOT_BYTES per class and thread) count as live.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <unistd.h>
+
+#include "ace/ace.h"
+#include "api/api.h"
+#include "big/big.h"
+#include "core/meta.h"
+#include "core/options.h"
+#include "core/report.h"
+#include "core/text.h"
+#include "hakmem.h"
+#include "os/os.h"
+
+struct class_stats {
+	uint64_t size, live, cached, spans, slices, hits, misses; /* live, cached: blocks; hits, misses: allocations */
+};
+
+struct layer_stats {
+	uint64_t live_bytes, held_bytes, cached_bytes, spans, hits, misses;
+};
+
+struct stats {
+	struct class_stats tiny[HKM_TINY_CLASSES], ace[HKM_ACE_CLASSES];
+	struct layer_stats tiny_total, mid_total, large_total;
+	struct hkm_big_stats big;
+	struct hkm_span_stats span;
+	struct hkm_os_usage usage;
+	uint64_t refills, carved, remote_sent, remote_messages, remote_received;
+	uint64_t threads, heaps, policy_generation, metadata, live_bytes, held_bytes, purged_bytes;
+};
+
+HKM_RACY static void collect_slab(struct hkm_slab *slab, void *context)
+{
+	struct stats *stats = context;
+	bool tiny = slab->kind == HKM_KIND_TINY;
+	if (slab->class >= (tiny ? HKM_TINY_CLASSES : HKM_ACE_CLASSES))
+		return;
+	struct class_stats *class = tiny ? &stats->tiny[slab->class] : &stats->ace[slab->class];
+	class->live += slab->in_use;
+	class->spans++;
+	class->slices += slab->slices;
+}
+
+HKM_RACY static void collect_heap(const struct hkm_heap *heap, struct stats *stats)
+{
+	stats->heaps++;
+	stats->threads += !atomic_load_explicit(&heap->abandoned, memory_order_relaxed);
+	if (heap->policy_generation > stats->policy_generation)
+		stats->policy_generation = heap->policy_generation;
+	for (unsigned class = 0; class < HKM_TINY_CLASSES; class++)
+		stats->tiny[class].misses += hkm_counted(&heap->tiny[class].refills);
+	for (unsigned class = 0; class < HKM_ACE_CLASSES; class++) {
+		stats->ace[class].cached += heap->caches[class].count;
+		stats->ace[class].hits += hkm_counted(&heap->caches[class].hits);
+		stats->ace[class].misses += hkm_counted(&heap->caches[class].misses);
+	}
+	stats->carved += hkm_counted(&heap->counters.carved);
+	stats->remote_sent += hkm_counted(&heap->counters.remote_sent);
+	stats->remote_messages += hkm_counted(&heap->counters.remote_messages);
+	stats->remote_received += hkm_counted(&heap->counters.remote_received);
+}
+
+static void add_class(struct layer_stats *layer, struct class_stats *class, uint64_t size)
+{
+	class->size = size;
+	class->live -= hkm_min(class->live, class->cached);
+	layer->live_bytes += class->live * size;
+	layer->cached_bytes += class->cached * size;
+	layer->held_bytes += class->slices * HKM_SLICE_SIZE;
+	layer->spans += class->spans;
+	layer->hits += class->hits;
+	layer->misses += class->misses;
+}
+
+static void collect(struct stats *stats)
+{
+	*stats = (struct stats){ 0 };
+	/* The caller's own hot lists can be counted. */
+	struct hkm_heap *own = hkm_heap_get();
+	for (unsigned class = 0; own != NULL && class < HKM_TINY_CLASSES; class++)
+		for (struct hkm_block *block = own->bins[class].head; block != NULL; block = block->next)
+			stats->tiny[class].cached++;
+	for (const struct hkm_heap *heap = hkm_heap_first(); heap != NULL; heap = heap->next_heap)
+		collect_heap(heap, stats);
+	hkm_span_visit(collect_slab, stats);
+	for (unsigned class = 0; class < HKM_TINY_CLASSES; class++)
+		add_class(&stats->tiny_total, &stats->tiny[class], hkm_tiny_size(class));
+	for (unsigned class = 0; class < HKM_ACE_CLASSES; class++)
+		add_class(hkm_ace_is_large(class) ? &stats->large_total : &stats->mid_total, &stats->ace[class],
+			  hkm_pool_block_size(class));
+	stats->refills = stats->tiny_total.misses;
+	hkm_big_stats(&stats->big);
+	hkm_span_stats(&stats->span);
+	hkm_os_usage(&stats->usage);
+	stats->metadata = hkm_meta_held();
+	stats->live_bytes = stats->tiny_total.live_bytes + stats->mid_total.live_bytes + stats->large_total.live_bytes +
+			    stats->big.live_bytes;
+	stats->held_bytes = stats->tiny_total.held_bytes + stats->mid_total.held_bytes + stats->large_total.held_bytes +
+			    stats->span.dirty_slices * HKM_SLICE_SIZE + stats->big.live_bytes + stats->big.cached_bytes +
+			    stats->metadata;
+	stats->purged_bytes = stats->span.purged + stats->big.purged_bytes;
+}
+
+/* ---- JSON ------------------------------------------------------------------------------------------- */
+
+static void json_classes(struct hkm_text *text, const struct class_stats *classes, unsigned first, unsigned last,
+			 const char **separator)
+{
+	for (unsigned i = first; i < last; i++) {
+		const struct class_stats *class = &classes[i];
+		if (class->spans == 0 && class->hits == 0 && class->misses == 0)
+			continue;
+		hkm_text_put(text, "%s{\"size\":%lu,\"live\":%lu,\"cached\":%lu,\"spans\":%lu,\"hits\":%lu,\"misses\":%lu}",
+			     *separator, class->size, class->live, class->cached, class->spans, class->hits, class->misses);
+		*separator = ",";
+	}
+}
+
+static void json_layer(struct hkm_text *text, const char *name, const struct layer_stats *layer)
+{
+	hkm_text_put(text,
+		     ",\"%s\":{\"live_bytes\":%lu,\"held_bytes\":%lu,\"cached_bytes\":%lu,\"spans\":%lu,"
+		     "\"hits\":%lu,\"misses\":%lu,\"classes\":[",
+		     name, layer->live_bytes, layer->held_bytes, layer->cached_bytes, layer->spans, layer->hits,
+		     layer->misses);
+}
+
+static void put_json(struct hkm_text *text, const struct stats *stats)
+{
+	hkm_text_put(text, "{\"hakmem\":{\"version\":\"%s\",\"pid\":%d}", HKM_VERSION_STRING, getpid());
+	hkm_text_put(text,
+		     ",\"process\":{\"live_bytes\":%lu,\"held_bytes\":%lu,\"resident_bytes\":%zu,"
+		     "\"peak_resident_bytes\":%zu,\"page_faults\":%lu,\"purged_bytes\":%lu,\"metadata_bytes\":%lu,"
+		     "\"threads\":%lu,\"heaps\":%lu,\"policy_generation\":%lu}",
+		     stats->live_bytes, stats->held_bytes, stats->usage.resident, stats->usage.peak_resident,
+		     stats->usage.page_faults, stats->purged_bytes, stats->metadata, stats->threads, stats->heaps,
+		     stats->policy_generation);
+	const struct layer_stats *tiny = &stats->tiny_total;
+	hkm_text_put(text,
+		     ",\"tiny\":{\"live_bytes\":%lu,\"held_bytes\":%lu,\"slabs\":%lu,\"refills\":%lu,\"carved\":%lu,"
+		     "\"remote_sent\":%lu,\"remote_messages\":%lu,\"remote_received\":%lu,\"classes\":[",
+		     tiny->live_bytes, tiny->held_bytes, tiny->spans, stats->refills, stats->carved, stats->remote_sent,
+		     stats->remote_messages, stats->remote_received);
+	const char *separator = "";
+	for (unsigned i = 0; i < HKM_TINY_CLASSES; i++) {
+		const struct class_stats *class = &stats->tiny[i];
+		if (class->spans == 0 && class->misses == 0)
+			continue;
+		hkm_text_put(text, "%s{\"size\":%lu,\"live\":%lu,\"slabs\":%lu,\"refills\":%lu}", separator, class->size,
+			     class->live, class->spans, class->misses);
+		separator = ",";
+	}
+	hkm_text_put(text, "]}");
+	json_layer(text, "mid", &stats->mid_total);
+	separator = "";
+	json_classes(text, stats->ace, 0, HKM_MID_CLASSES, &separator);
+	json_classes(text, stats->ace, HKM_DYN1, HKM_ACE_CLASSES, &separator);
+	hkm_text_put(text, "]}");
+	json_layer(text, "large", &stats->large_total);
+	separator = "";
+	json_classes(text, stats->ace, HKM_MID_CLASSES, HKM_ACE_STATIC_CLASSES, &separator);
+	const struct hkm_big_stats *big = &stats->big;
+	hkm_text_put(text,
+		     "]},\"big\":{\"live_bytes\":%zu,\"cached_bytes\":%zu,\"mappings\":%zu,\"hits\":%lu,\"misses\":%lu,"
+		     "\"remaps\":%lu,\"purged_bytes\":%lu}}",
+		     big->live_bytes, big->cached_bytes, big->mappings, big->hits, big->misses, big->remaps,
+		     big->purged_bytes);
+}
+
+size_t hkm_stats_json(char *buf, size_t n)
+{
+	struct stats stats;
+	struct hkm_text text = { .buffer = buf, .capacity = n, .descriptor = -1 };
+	collect(&stats);
+	put_json(&text, &stats);
+	hkm_text_finish(&text);
+	return text.total;
+}
+
+/* ---- The table ---------------------------------------------------------------------------------------- */
+
+static void put_kib(struct hkm_text *text, uint64_t bytes)
+{
+	hkm_text_put(text, " %10lu", (bytes + 1023) / 1024);
+}
+
+static void table_row(struct hkm_text *text, const char *name, const struct layer_stats *layer)
+{
+	hkm_text_put(text, "  %-6s", name);
+	put_kib(text, layer->live_bytes);
+	put_kib(text, layer->held_bytes);
+	put_kib(text, layer->cached_bytes);
+	hkm_text_put(text, " %8lu %12lu %12lu\n", layer->spans, layer->hits, layer->misses);
+}
+
+static void table_classes(struct hkm_text *text, const struct class_stats *classes, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++) {
+		const struct class_stats *class = &classes[i];
+		if (class->spans == 0 && class->hits == 0 && class->misses == 0)
+			continue;
+		hkm_text_put(text, "  %8lu %12lu %10lu %8lu %12lu %12lu\n", class->size, class->live, class->cached,
+			     class->spans, class->hits, class->misses);
+	}
+}
+
+static void put_table(struct hkm_text *text, const struct stats *stats)
+{
+	const struct hkm_big_stats *big = &stats->big;
+	hkm_text_put(text, "hakmem %s statistics of process %d\n", HKM_VERSION_STRING, getpid());
+	hkm_text_put(text, "  live %lu KiB, held %lu KiB, resident %lu KiB (peak %lu KiB), page faults %lu\n",
+		     stats->live_bytes / 1024, stats->held_bytes / 1024, stats->usage.resident / 1024,
+		     stats->usage.peak_resident / 1024, stats->usage.page_faults);
+	hkm_text_put(text, "  purged %lu KiB, metadata %lu KiB, threads %lu, heaps %lu, policy generation %lu\n",
+		     stats->purged_bytes / 1024, stats->metadata / 1024, stats->threads, stats->heaps,
+		     stats->policy_generation);
+	hkm_text_put(text, "  Tiny blocks carved %lu; remote frees %lu in %lu messages, %lu received\n", stats->carved,
+		     stats->remote_sent, stats->remote_messages, stats->remote_received);
+	hkm_text_put(text, "\n  %-6s %10s %10s %10s %8s %12s %12s\n", "layer", "live KiB", "held KiB", "cached KiB", "spans",
+		     "hits", "misses");
+	/* L0's hits are not counted: that would be work on the fast path. Its misses are refills. */
+	table_row(text, "Tiny", &stats->tiny_total);
+	table_row(text, "Mid", &stats->mid_total);
+	table_row(text, "Large", &stats->large_total);
+	table_row(text, "Big", &(struct layer_stats){ big->live_bytes, big->live_bytes + big->cached_bytes,
+						       big->cached_bytes, big->mappings, big->hits, big->misses });
+	hkm_text_put(text, "\n  %8s %12s %10s %8s %12s %12s\n", "class B", "live blocks", "cached", "spans", "hits",
+		     "misses");
+	table_classes(text, stats->tiny, HKM_TINY_CLASSES);
+	table_classes(text, stats->ace, HKM_ACE_CLASSES);
+}
+
+static void print_to(int descriptor, void (*put)(struct hkm_text *, const struct stats *))
+{
+	char buffer[1024];
+	struct stats stats;
+	struct hkm_text text = { .buffer = buffer, .capacity = sizeof buffer, .descriptor = descriptor };
+	collect(&stats);
+	put(&text, &stats);
+	if (put == put_json)
+		hkm_text_put(&text, "\n");
+	hkm_text_finish(&text);
+}
+
+void hkm_malloc_stats(void)
+{
+	print_to(STDERR_FILENO, put_table);
+}
+
+/* HAKMEM_STATS_FILE with %p replaced by the process id. */
+static void expand_path(const char *pattern, char *path, size_t size)
+{
+	struct hkm_text text = { .buffer = path, .capacity = size, .descriptor = -1 };
+	for (; *pattern != '\0'; pattern++) {
+		if (pattern[0] == '%' && pattern[1] == 'p') {
+			hkm_text_put(&text, "%d", getpid());
+			pattern++;
+		} else {
+			hkm_text_put(&text, "%c", *pattern);
+		}
+	}
+	hkm_text_finish(&text);
+}
+
+__attribute__((destructor)) void hkm_stats_at_exit(void)
+{
+	/* 0: none, 1: a table, 2: JSON (options.def). */
+	if (hkm_options.stats == 0 || hkm_heap_first() == NULL)
+		return;
+	int descriptor = STDERR_FILENO;
+	char path[HKM_OPTION_TEXT_BYTES + 32];
+	if (hkm_options.stats_file[0] != '\0') {
+		expand_path(hkm_options.stats_file, path, sizeof path);
+		descriptor = hkm_os_create(path);
+		if (descriptor < 0) {
+			hkm_warn("HAKMEM_STATS_FILE=%s: cannot be written", path);
+			return;
+		}
+	}
+	print_to(descriptor, hkm_options.stats == 1 ? put_table : put_json);
+	if (descriptor != STDERR_FILENO)
+		hkm_os_close(descriptor);
+}
+
+/* ---- glibc's interfaces ---------------------------------------------------------------------------------- */
+
+struct hkm_mallinfo2 hkm_mallinfo2(void)
+{
+	struct stats stats;
+	collect(&stats);
+	size_t below = stats.tiny_total.held_bytes + stats.mid_total.held_bytes + stats.large_total.held_bytes +
+		       stats.span.dirty_slices * HKM_SLICE_SIZE;
+	size_t live = stats.live_bytes - stats.big.live_bytes;
+	return (struct hkm_mallinfo2){
+		.arena = below,
+		.ordblks = stats.span.free_slices,
+		.hblks = stats.big.mappings,
+		.hblkhd = stats.big.live_bytes,
+		.fsmblks = stats.big.cached_bytes,
+		.uordblks = live,
+		.fordblks = below - hkm_min(live, below),
+		.keepcost = stats.span.dirty_slices * HKM_SLICE_SIZE + stats.big.cached_bytes,
+	};
+}
+
+static int cut(size_t value)
+{
+	return value < INT_MAX ? (int)value : INT_MAX;
+}
+
+struct hkm_mallinfo hkm_mallinfo(void)
+{
+	struct hkm_mallinfo2 info = hkm_mallinfo2();
+	return (struct hkm_mallinfo){
+		.arena = cut(info.arena), .ordblks = cut(info.ordblks), .hblks = cut(info.hblks),
+		.hblkhd = cut(info.hblkhd), .fsmblks = cut(info.fsmblks), .uordblks = cut(info.uordblks),
+		.fordblks = cut(info.fordblks), .keepcost = cut(info.keepcost),
+	};
+}
+
+int hkm_malloc_info(int options, FILE *stream)
+{
+	if (options != 0)
+		return EINVAL;
+	struct stats stats;
+	collect(&stats);
+	fprintf(stream, "<malloc version=\"1\">\n<heap nr=\"0\">\n<sizes>\n");
+	for (unsigned i = 0; i < HKM_TINY_CLASSES + HKM_ACE_CLASSES; i++) {
+		const struct class_stats *class = i < HKM_TINY_CLASSES ? &stats.tiny[i] : &stats.ace[i - HKM_TINY_CLASSES];
+		if (class->spans > 0)
+			fprintf(stream, "<size from=\"%lu\" to=\"%lu\" total=\"%lu\" count=\"%lu\"/>\n", class->size,
+				class->size, class->size * class->live, class->live);
+	}
+	fprintf(stream, "</sizes>\n</heap>\n");
+	fprintf(stream, "<total type=\"mmap\" count=\"%zu\" size=\"%zu\"/>\n", stats.big.mappings, stats.big.live_bytes);
+	fprintf(stream, "<system type=\"current\" size=\"%lu\"/>\n<system type=\"max\" size=\"%zu\"/>\n",
+		stats.held_bytes, stats.usage.peak_resident);
+	fprintf(stream, "</malloc>\n");
+	return 0;
+}

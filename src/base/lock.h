@@ -1,0 +1,59 @@
+/* lock.h - a mutex of one word that never allocates and survives fork.
+ *
+ * State: 0 free, 1 held, 2 held and somebody sleeps (Drepper, "Futexes Are Tricky", mutex 2).
+ * Locks are taken in the order of this list; fork takes all of them in it (api/fork.c):
+ *
+ *   registry (heap/heap.c)  ->  a heap's lock  ->  pool of an L1 class  ->  big cache
+ *     ->  spans  ->  metadata  ->  policy
+ *
+ * The reverse direction uses hkm_lock_try only.
+ */
+#ifndef HKM_LOCK_H
+#define HKM_LOCK_H
+
+#include <stdatomic.h>
+
+#include "base/base.h"
+
+struct hkm_lock {
+	_Atomic uint32_t state;
+};
+
+/* Sleeps until the lock is taken, or wakes one sleeper; lock.c. */
+void hkm_lock_wait(struct hkm_lock *lock);
+void hkm_lock_wake(struct hkm_lock *lock);
+
+static inline bool hkm_lock_try(struct hkm_lock *lock)
+{
+	uint32_t expected = 0;
+	/* acquire: pairs with the release in hkm_lock_release, so that what the last holder wrote
+	 * is visible. seq_cst on top of it is what policy.c's grace period relies on. */
+	return atomic_compare_exchange_strong_explicit(&lock->state, &expected, 1, memory_order_seq_cst,
+						       memory_order_relaxed);
+}
+
+static inline void hkm_lock_acquire(struct hkm_lock *lock)
+{
+	if (HKM_UNLIKELY(!hkm_lock_try(lock)))
+		hkm_lock_wait(lock);
+}
+
+static inline void hkm_lock_release(struct hkm_lock *lock)
+{
+	/* release: pairs with the acquire in hkm_lock_try and hkm_lock_wait. */
+	if (HKM_UNLIKELY(atomic_exchange_explicit(&lock->state, 0, memory_order_release) == 2))
+		hkm_lock_wake(lock);
+}
+
+static inline bool hkm_lock_is_held(const struct hkm_lock *lock)
+{
+	return atomic_load_explicit(&lock->state, memory_order_seq_cst) != 0;
+}
+
+/* In the child of fork: nobody else exists who could hold it or sleep on it. */
+static inline void hkm_lock_reset(struct hkm_lock *lock)
+{
+	atomic_store_explicit(&lock->state, 0, memory_order_relaxed);
+}
+
+#endif

@@ -1,0 +1,49 @@
+/* big.h - L2, requests of 2 MiB and more (and alignments above 64 KiB): one mapping per block.
+ *
+ *   registry   hash table: address -> mapping, for every live block
+ *   cache      freed mappings, still resident, in buckets by size (eight per doubling) and in one queue by
+ *              age; bounded in bytes, trimmed by age
+ *
+ * A request takes the smallest kept mapping that fits within the tolerated surplus; failing that, the largest
+ * one that is too small, grown by mremap, so that its pages are used again and the process does not hold both;
+ * failing that, a new mapping, and as much of the cache's oldest goes.
+ *
+ * All functions are for any thread. `policy` is a snapshot that the caller holds.
+ */
+#ifndef HKM_BIG_H
+#define HKM_BIG_H
+
+#include "policy/policy.h"
+
+/* A block of at least `size` bytes at a multiple of `alignment` (a power of two); NULL if there is no memory.
+ * *zeroed: it reads as zero. */
+void *hkm_big_alloc(const struct hkm_policy *policy, size_t size, size_t alignment, bool *zeroed);
+
+/* Frees a block; result: false if none starts at `pointer`. */
+bool hkm_big_free(const struct hkm_policy *policy, void *pointer);
+
+/* Usable bytes of the block at `pointer`; 0 if none starts there. */
+size_t hkm_big_usable(const void *pointer);
+
+/* Resizes a block that exists, moving its pages if need be but copying nothing; NULL if the system refuses. */
+void *hkm_big_resize(const struct hkm_policy *policy, void *pointer, size_t size);
+
+/* Gives kept mappings back, oldest first: those kept since before `before_ms`, and then until no more than
+ * `keep_bytes` are left. Result: bytes given back. */
+size_t hkm_big_purge(uint64_t before_ms, size_t keep_bytes);
+
+struct hkm_big_stats {
+	size_t live_bytes, cached_bytes, mappings, cached_mappings;
+	uint64_t hits, misses, remaps, purged_bytes;
+};
+
+/* Each figure is right for some moment of the call. */
+void hkm_big_stats(struct hkm_big_stats *stats);
+
+/* Bytes kept (advice). */
+size_t hkm_big_cached(void);
+
+/* Guards registry and cache; for fork only. */
+extern struct hkm_lock hkm_big_lock;
+
+#endif

@@ -1,0 +1,65 @@
+/* meta.c - see meta.h. */
+#include "core/meta.h"
+
+#include <string.h>
+
+#include "os/os.h"
+
+#define CHUNK ((size_t)64 << 10)
+#define SMALLEST_LOG 6 /* a cache line */
+#define LISTS 11       /* 64 B to 64 KiB */
+
+struct hkm_lock hkm_meta_lock;
+
+/* All guarded by hkm_meta_lock. */
+static struct hkm_block *free_lists[LISTS];
+static char *chunk_next, *chunk_end;
+static hkm_counter held;
+
+static unsigned list_of(size_t size)
+{
+	return size <= (size_t)1 << SMALLEST_LOG ? 0 : hkm_log2(size - 1) + 1 - SMALLEST_LOG;
+}
+
+void *hkm_meta_alloc(size_t size)
+{
+	unsigned list = list_of(size);
+	HKM_ASSERT(list < LISTS);
+	size_t rounded = (size_t)1 << (list + SMALLEST_LOG);
+	hkm_lock_acquire(&hkm_meta_lock);
+	void *result = free_lists[list];
+	if (result != NULL) {
+		free_lists[list] = free_lists[list]->next;
+		memset(result, 0, rounded);
+	} else {
+		/* Chunks are page-aligned, so aligning within one aligns up to a page. */
+		char *start = (char *)hkm_align_up((uintptr_t)chunk_next, hkm_min(rounded, 4096));
+		if (chunk_next == NULL || rounded > (size_t)(chunk_end - start) || start > chunk_end) {
+			start = hkm_os_map(CHUNK);
+			if (start != NULL) {
+				chunk_end = start + CHUNK;
+				hkm_count(&held, CHUNK);
+			}
+		}
+		if (start != NULL)
+			chunk_next = start + rounded;
+		result = start;
+	}
+	hkm_lock_release(&hkm_meta_lock);
+	return result;
+}
+
+void hkm_meta_free(void *address, size_t size)
+{
+	unsigned list = list_of(size);
+	struct hkm_block *block = address;
+	hkm_lock_acquire(&hkm_meta_lock);
+	block->next = free_lists[list];
+	free_lists[list] = block;
+	hkm_lock_release(&hkm_meta_lock);
+}
+
+size_t hkm_meta_held(void)
+{
+	return hkm_counted(&held);
+}

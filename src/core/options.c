@@ -1,0 +1,154 @@
+/* options.c - see options.h. Reads `environ` itself: getenv is the C library's, and programs
+ * replace it. */
+#include "core/options.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <unistd.h>
+
+#include "core/report.h"
+#include "core/text.h"
+
+struct hkm_options hkm_options = {
+#define HKM_OPTION_UINT(name, environment, standard, ...) .name = (standard),
+#define HKM_OPTION_REAL(name, environment, standard, ...) .name = (standard),
+#define HKM_OPTION_ENUM(name, environment, standard, ...) .name = (standard),
+#define HKM_OPTION_TEXT(name, environment, standard, ...) .name = standard,
+#include "core/options.def"
+};
+
+static const char *variable(const char *name)
+{
+	size_t length = strlen(name);
+	for (char **entry = environ; entry != NULL && *entry != NULL; entry++)
+		if (strncmp(*entry, name, length) == 0 && (*entry)[length] == '=')
+			return *entry + length + 1;
+	return NULL;
+}
+
+bool hkm_parse_uint(const char *text, uint64_t *value)
+{
+	uint64_t number = 0;
+	const char *at = text;
+	for (; *at >= '0' && *at <= '9'; at++)
+		if (__builtin_mul_overflow(number, 10, &number) ||
+		    __builtin_add_overflow(number, (uint64_t)(*at - '0'), &number))
+			return false;
+	if (at == text)
+		return false;
+	unsigned shift = 0;
+	switch (*at) {
+	case 'K': case 'k': shift = 10; break;
+	case 'M': case 'm': shift = 20; break;
+	case 'G': case 'g': shift = 30; break;
+	default: break;
+	}
+	at += shift != 0;
+	if (*at != '\0' || number > UINT64_MAX >> shift)
+		return false;
+	*value = number << shift;
+	return true;
+}
+
+bool hkm_parse_thousandths(const char *text, uint64_t *value)
+{
+	uint64_t number = 0, unit = 1000;
+	bool digits = false, point = false;
+	for (; *text != '\0'; text++) {
+		if (*text == '.' && !point) {
+			point = true;
+		} else if (*text >= '0' && *text <= '9' && number < UINT64_MAX / 20000) {
+			digits = true;
+			if (point && unit > 1)
+				number += (unit /= 10) * (uint64_t)(*text - '0');
+			else if (!point)
+				number = number * 10 + 1000 * (uint64_t)(*text - '0');
+		} else {
+			return false;
+		}
+	}
+	*value = number;
+	return digits;
+}
+
+static void read_uint(const char *environment, uint64_t *value, uint64_t low, uint64_t high, const char *unit)
+{
+	const char *text = variable(environment);
+	uint64_t parsed;
+	if (text == NULL)
+		return;
+	if (hkm_parse_uint(text, &parsed) && parsed >= low && parsed <= high)
+		*value = parsed;
+	else
+		hkm_warn("%s=%s: expected %lu..%lu %s; using %lu", environment, text, low, high, unit, *value);
+}
+
+static void read_real(const char *environment, uint64_t *value, uint64_t low, uint64_t high, const char *unit)
+{
+	const char *text = variable(environment);
+	uint64_t parsed;
+	if (text == NULL)
+		return;
+	if (hkm_parse_thousandths(text, &parsed) && parsed >= low && parsed <= high)
+		*value = parsed;
+	else
+		hkm_warn("%s=%s: expected %lu.%03lu..%lu.%03lu (%s); using %lu.%03lu", environment, text, low / 1000,
+			 low % 1000, high / 1000, high % 1000, unit, *value / 1000, *value % 1000);
+}
+
+static void read_enum(const char *environment, uint64_t *value, const char *choices)
+{
+	const char *text = variable(environment);
+	if (text == NULL)
+		return;
+	size_t length = strlen(text);
+	uint64_t index = 0;
+	const char *standard = choices;
+	for (const char *choice = choices;; index++) {
+		size_t choice_length = strcspn(choice, "|");
+		if (length == choice_length && strncmp(choice, text, length) == 0) {
+			*value = index;
+			return;
+		}
+		if (index == *value)
+			standard = choice;
+		if (choice[choice_length] == '\0')
+			break;
+		choice += choice_length + 1;
+	}
+	char name[32];
+	size_t cut = hkm_min(strcspn(standard, "|"), sizeof name - 1);
+	memcpy(name, standard, cut);
+	name[cut] = '\0';
+	hkm_warn("%s=%s: expected %s; using %s", environment, text, choices, name);
+}
+
+static void read_text(const char *environment, char *value, const char *form)
+{
+	const char *text = variable(environment);
+	if (text == NULL)
+		return;
+	size_t length = strlen(text);
+	if (length < HKM_OPTION_TEXT_BYTES)
+		memcpy(value, text, length + 1);
+	else
+		hkm_warn("%s: expected %s of less than %d bytes; ignored", environment, form, HKM_OPTION_TEXT_BYTES);
+}
+
+void hkm_options_read(void)
+{
+	/* A program that runs with more rights than its caller takes no orders from the caller. */
+	if (getauxval(AT_SECURE) != 0)
+		return;
+#define HKM_OPTION_UINT(name, environment, standard, low, high, unit, meaning) \
+	read_uint(environment, &hkm_options.name, low, high, unit);
+#define HKM_OPTION_REAL(name, environment, standard, low, high, unit, meaning) \
+	read_real(environment, &hkm_options.name, low, high, unit);
+#define HKM_OPTION_ENUM(name, environment, standard, choices, meaning) \
+	read_enum(environment, &hkm_options.name, choices);
+#define HKM_OPTION_TEXT(name, environment, standard, form, meaning) \
+	read_text(environment, hkm_options.name, form);
+#include "core/options.def"
+	hkm_misuse_goes_on(hkm_options.on_error == 1);
+}

@@ -1,0 +1,33 @@
+/* options.h - the values of the options in options.def.
+ *
+ * Read from the environment once, before the first block is handed out; constant afterwards, so
+ * any thread may read them. Included by policy/ (which copies what slow paths need into the
+ * first snapshot) and by api/; no layer reads an option itself.
+ */
+#ifndef HKM_OPTIONS_H
+#define HKM_OPTIONS_H
+
+#include "base/base.h"
+
+#define HKM_OPTION_TEXT_BYTES 256
+
+struct hkm_options {
+#define HKM_OPTION_UINT(name, ...) uint64_t name;
+#define HKM_OPTION_REAL(name, ...) uint64_t name; /* thousandths */
+#define HKM_OPTION_ENUM(name, ...) uint64_t name; /* index of the choice */
+#define HKM_OPTION_TEXT(name, ...) char name[HKM_OPTION_TEXT_BYTES];
+#include "core/options.def"
+};
+
+extern struct hkm_options hkm_options;
+
+/* Reads the environment. A value that is malformed or out of range gets one line on standard
+ * error that names variable, value and range, and the default is used. */
+void hkm_options_read(void);
+
+/* Parses `text` into *value; result: whether it is a whole number (suffixes K, M, G) or, for the
+ * second, a decimal fraction in thousandths. */
+bool hkm_parse_uint(const char *text, uint64_t *value);
+bool hkm_parse_thousandths(const char *text, uint64_t *value);
+
+#endif

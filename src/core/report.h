@@ -1,0 +1,18 @@
+/* report.h - what HAKMEM has to say: one line on standard error, `hakmem: ...`, and what follows
+ * from it. Never allocates, never takes a lock; any layer may include it. */
+#ifndef HKM_REPORT_H
+#define HKM_REPORT_H
+
+#include "base/base.h"
+
+/* A line for the user: `hakmem: <text>`. */
+void hkm_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* The program misused `pointer`: `hakmem: <call>(): <what> <pointer>`; then abort, or, with
+ * HAKMEM_ON_ERROR=warn, return so that the call can be ignored. */
+void hkm_misuse(const char *call, const char *what, const void *pointer);
+
+/* HAKMEM_ON_ERROR=warn: misuse is reported only. Written once at start. */
+void hkm_misuse_goes_on(bool goes_on);
+
+#endif

@@ -1,0 +1,361 @@
+/* heap.c - heaps come, go, are adopted, keep house and survive fork; see heap.h. */
+#include "heap/heap.h"
+
+#include <pthread.h>
+
+#include "ace/ace.h"
+#include "big/big.h"
+#include "core/meta.h"
+#include "core/options.h"
+#include "os/os.h"
+#include "tiny/tiny.h"
+
+#define GRANT_MIN 8
+#define GRANT_MAX 64
+#define CLOCK_TICK_MS 4       /* resolution of hkm_os_now_ms */
+#define SLOW_POLL_MS 50       /* polls further apart than this: the thread is almost idle */
+
+/* Nobody may enter these two. */
+_Alignas(HKM_HEAP_ALIGNMENT) struct hkm_heap hkm_no_heap = { .in_slow_path = true };
+/* Stands for the heap that a thread is just making. */
+static _Alignas(HKM_HEAP_ALIGNMENT) struct hkm_heap starting_heap = { .in_slow_path = true };
+
+_Thread_local struct hkm_heap *hkm_tls_heap = &hkm_no_heap;
+
+/* Guards the three lists below, and starting the process. */
+static struct hkm_lock registry_lock;
+static _Atomic(struct hkm_heap *) all_heaps; /* read without the lock, too: heaps are only ever added */
+static struct hkm_heap *abandoned_heaps;
+static bool started;
+
+static pthread_key_t thread_key;
+static _Atomic bool fork_hooks_installed;
+
+/* A child of fork: a slab that another thread was just freeing into counts one block more than is true, which
+ * costs at most that slab; the checks of the debug build would call it broken. */
+static bool is_forked;
+
+/* Counts malloc_trim calls; heaps compare it with what they have followed. */
+static _Atomic uint64_t trim_requests;
+
+struct hkm_heap *hkm_heap_first(void)
+{
+	/* acquire: pairs with the release in heap_new, so that a heap found is initialised. */
+	return atomic_load_explicit(&all_heaps, memory_order_acquire);
+}
+
+/* ---- Slow paths -------------------------------------------------------------------------------- */
+
+static void apply(struct hkm_heap *heap, const struct hkm_policy *policy)
+{
+	heap->policy_generation = policy->generation;
+	heap->dirty_bytes = policy->dirty_bytes;
+	hkm_tiny_apply(heap, policy);
+	hkm_ace_apply(heap, policy);
+}
+
+const struct hkm_policy *hkm_heap_enter(struct hkm_heap *heap)
+{
+	HKM_ASSERT(!heap->in_slow_path);
+	heap->in_slow_path = true;
+	atomic_signal_fence(memory_order_seq_cst); /* before anything that a signal handler could find half done */
+	hkm_lock_acquire(&heap->reader.lock);
+	const struct hkm_policy *policy = hkm_policy_get(&heap->reader);
+	if (HKM_UNLIKELY(heap->policy_generation != policy->generation))
+		apply(heap, policy);
+	return policy;
+}
+
+void hkm_heap_leave(struct hkm_heap *heap)
+{
+	/* A mass of freed memory does not wait for its time. The bound grows with the heap, as a program that
+	 * gives up a fraction of it is likely to want it again. */
+	size_t dirty = hkm_span_dirty();
+	if (HKM_UNLIKELY(dirty > heap->dirty_bytes)) {
+		struct hkm_span_stats stats;
+		hkm_span_stats(&stats);
+		size_t bound = hkm_max(heap->dirty_bytes, stats.mapped / 4);
+		if (dirty > bound)
+			hkm_span_purge(0, bound / 2);
+	}
+	if (HAKMEM_DEBUG && !is_forked && ++heap->debug_leaves % 32 == 0)
+		hkm_tiny_check(heap);
+	hkm_lock_release(&heap->reader.lock);
+	atomic_signal_fence(memory_order_seq_cst);
+	heap->in_slow_path = false;
+}
+
+/* ---- Housekeeping --------------------------------------------------------------------------------- */
+
+void hkm_heap_expect_tick(struct hkm_heap *heap)
+{
+	if (heap->expecting)
+		return;
+	heap->expecting = true;
+	heap->grant = GRANT_MIN;
+	for (unsigned class = 0; class < HKM_TINY_CLASSES; class++) {
+		struct hkm_bin *bin = &heap->bins[class];
+		if (bin->room > GRANT_MIN) {
+			heap->tiny[class].credit += bin->room - GRANT_MIN;
+			bin->room = GRANT_MIN;
+		}
+	}
+}
+
+static void tick(struct hkm_heap *heap, const struct hkm_policy *policy, uint64_t now)
+{
+	uint64_t delay = policy->purge_delay_ms, before = now > delay ? now - delay : 0;
+	heap->next_tick_ms = now + hkm_max(CLOCK_TICK_MS, hkm_min(delay / 4, 250));
+	uint64_t requests = atomic_load_explicit(&trim_requests, memory_order_relaxed);
+	hkm_remote_receive(heap);
+	hkm_remote_send_all(heap);
+	bool holds = hkm_ace_decay(heap, policy);
+	hkm_pool_release_idle(false);
+	hkm_tiny_release_empty(heap, 0);
+	if (heap->trim_generation != requests) {
+		heap->trim_generation = requests;
+		hkm_tiny_trim(heap);
+		before = now + 1;
+	}
+	if (hkm_span_purge_is_due(before))
+		hkm_span_purge(before, SIZE_MAX);
+	hkm_big_purge(before, SIZE_MAX);
+	heap->expecting = holds || hkm_span_dirty() != 0 || hkm_big_cached() != 0;
+}
+
+/* Looks at the clock; adapts the grant so that looks are neither dense nor rare. Result: tick now? */
+static bool poll(struct hkm_heap *heap, uint64_t *now)
+{
+	*now = hkm_os_now_ms();
+	uint64_t elapsed = *now - heap->last_poll_ms;
+	heap->last_poll_ms = *now;
+	if (elapsed <= CLOCK_TICK_MS)
+		heap->grant = heap->grant * 2 < GRANT_MAX ? heap->grant * 2 : GRANT_MAX;
+	else if (elapsed > SLOW_POLL_MS)
+		heap->grant = GRANT_MIN;
+	return *now >= heap->next_tick_ms;
+}
+
+void hkm_heap_poll(struct hkm_heap *heap)
+{
+	uint64_t now;
+	if (heap->in_slow_path || !poll(heap, &now))
+		return;
+	tick(heap, hkm_heap_enter(heap), now);
+	hkm_heap_leave(heap);
+}
+
+void hkm_heap_poll_entered(struct hkm_heap *heap, const struct hkm_policy *policy)
+{
+	uint64_t now;
+	if (poll(heap, &now))
+		tick(heap, policy, now);
+}
+
+void hkm_heap_make_room(struct hkm_heap *heap, const struct hkm_policy *policy, size_t bytes)
+{
+	(void)heap;
+	(void)policy;
+	size_t cached = hkm_big_cached();
+	if (cached > 0)
+		hkm_big_purge(0, cached > bytes ? cached - bytes : 0);
+}
+
+/* ---- Life of a heap --------------------------------------------------------------------------------- */
+
+static struct hkm_heap *heap_new(void)
+{
+	struct hkm_heap *heap = hkm_meta_alloc(sizeof *heap);
+	if (heap == NULL)
+		return NULL;
+	HKM_ASSERT(((uintptr_t)heap & (HKM_HEAP_ALIGNMENT - 1)) == 0);
+	heap->grant = GRANT_MIN;
+	hkm_policy_register(&heap->reader);
+	heap->next_heap = atomic_load_explicit(&all_heaps, memory_order_relaxed);
+	/* release: pairs with the acquire in hkm_heap_first. */
+	atomic_store_explicit(&all_heaps, heap, memory_order_release);
+	return heap;
+}
+
+static void abandon(struct hkm_heap *heap)
+{
+	/* seq_cst: see send in tiny/remote.c. */
+	atomic_store_explicit(&heap->abandoned, true, memory_order_seq_cst);
+	heap->policy_generation = 0; /* whoever adopts it takes the policy's numbers over */
+	heap->empty_slabs_kept = 0;
+	heap->next_abandoned = abandoned_heaps;
+	abandoned_heaps = heap;
+}
+
+/* Runs at the end of a thread (pthread key). A free that comes later finds no heap and goes home one by one;
+ * a malloc that comes later adopts a heap again, and the C library runs this again. */
+static void thread_exit(void *value)
+{
+	struct hkm_heap *heap = value;
+	const struct hkm_policy *policy = hkm_heap_enter(heap);
+	hkm_remote_send_all(heap);
+	hkm_ace_flush(heap, policy);
+	hkm_remote_receive(heap);
+	hkm_tiny_flush(heap);
+	hkm_tiny_release_empty(heap, 0);
+	hkm_heap_leave(heap);
+	hkm_tls_heap = &hkm_no_heap;
+	hkm_lock_acquire(&registry_lock);
+	hkm_lock_acquire(&heap->reader.lock);
+	abandon(heap);
+	hkm_remote_receive(heap);
+	hkm_lock_release(&heap->reader.lock);
+	hkm_lock_release(&registry_lock);
+}
+
+/* Called with the registry lock held. */
+static void start_process(void)
+{
+	hkm_options_read();
+	hkm_policy_start();
+	hkm_span_start();
+	pthread_key_create(&thread_key, thread_exit);
+	started = true;
+}
+
+void hkm_heap_drain_abandoned(struct hkm_heap *heap)
+{
+	while (atomic_load_explicit(&heap->abandoned, memory_order_relaxed) &&
+	       atomic_load_explicit(&heap->inbox, memory_order_seq_cst) != NULL && hkm_lock_try(&heap->reader.lock)) {
+		if (atomic_load_explicit(&heap->abandoned, memory_order_relaxed))
+			hkm_remote_receive(heap);
+		hkm_lock_release(&heap->reader.lock);
+	}
+}
+
+/* Called without a lock, by a thread that has its heap: pthread_atfork may allocate. */
+static void install_fork_hooks(void)
+{
+	bool expected = false;
+	/* relaxed: whoever wins installs them; nobody reads anything by it. */
+	if (atomic_compare_exchange_strong_explicit(&fork_hooks_installed, &expected, true, memory_order_relaxed,
+						    memory_order_relaxed))
+		pthread_atfork(hkm_heap_fork_prepare, hkm_heap_fork_parent, hkm_heap_fork_child);
+}
+
+HKM_SLOW static struct hkm_heap *heap_acquire(void)
+{
+	hkm_tls_heap = &starting_heap;
+	hkm_lock_acquire(&registry_lock);
+	if (!started)
+		start_process();
+	struct hkm_heap *heap = abandoned_heaps;
+	if (heap != NULL) {
+		abandoned_heaps = heap->next_abandoned;
+		hkm_lock_acquire(&heap->reader.lock);
+		atomic_store_explicit(&heap->abandoned, false, memory_order_relaxed);
+		hkm_lock_release(&heap->reader.lock);
+	} else {
+		heap = heap_new();
+	}
+	hkm_lock_release(&registry_lock);
+	hkm_tls_heap = heap != NULL ? heap : &hkm_no_heap;
+	if (heap == NULL)
+		return NULL;
+	hkm_heap_enter(heap);
+	hkm_heap_leave(heap);
+	install_fork_hooks();
+	pthread_setspecific(thread_key, heap);
+	return heap;
+}
+
+struct hkm_heap *hkm_heap_get(void)
+{
+	struct hkm_heap *heap = hkm_tls_heap;
+	if (HKM_LIKELY(heap != &hkm_no_heap))
+		return heap != &starting_heap ? heap : NULL;
+	return heap_acquire();
+}
+
+/* ---- malloc_trim --------------------------------------------------------------------------------------- */
+
+size_t hkm_heap_trim_all(void)
+{
+	size_t bytes = 0;
+	struct hkm_heap *own = hkm_heap_get();
+	atomic_fetch_add_explicit(&trim_requests, 1, memory_order_relaxed);
+	if (own != NULL && !own->in_slow_path) {
+		const struct hkm_policy *policy = hkm_heap_enter(own);
+		own->trim_generation = atomic_load_explicit(&trim_requests, memory_order_relaxed);
+		hkm_remote_send_all(own);
+		hkm_remote_receive(own);
+		hkm_ace_flush(own, policy);
+		bytes += hkm_tiny_trim(own);
+		hkm_heap_leave(own);
+	}
+	hkm_lock_acquire(&registry_lock);
+	for (struct hkm_heap *heap = abandoned_heaps; heap != NULL; heap = heap->next_abandoned) {
+		hkm_lock_acquire(&heap->reader.lock);
+		hkm_remote_receive(heap);
+		bytes += hkm_tiny_trim(heap);
+		hkm_lock_release(&heap->reader.lock);
+	}
+	hkm_lock_release(&registry_lock);
+	bytes += hkm_pool_trim();
+	bytes += hkm_span_purge(UINT64_MAX, 0);
+	bytes += hkm_big_purge(UINT64_MAX, 0);
+	return bytes;
+}
+
+/* ---- fork -------------------------------------------------------------------------------------------------- */
+
+void hkm_heap_fork_prepare(void)
+{
+	hkm_lock_acquire(&registry_lock);
+	for (struct hkm_heap *heap = hkm_heap_first(); heap != NULL; heap = heap->next_heap)
+		hkm_lock_acquire(&heap->reader.lock);
+	hkm_lock_acquire(&hkm_guest.lock);
+	hkm_pool_lock_all();
+	hkm_lock_acquire(&hkm_big_lock);
+	hkm_lock_acquire(&hkm_span_lock);
+	hkm_lock_acquire(&hkm_meta_lock);
+	hkm_lock_acquire(&hkm_policy_lock);
+}
+
+void hkm_heap_fork_parent(void)
+{
+	hkm_lock_release(&hkm_policy_lock);
+	hkm_lock_release(&hkm_meta_lock);
+	hkm_lock_release(&hkm_span_lock);
+	hkm_lock_release(&hkm_big_lock);
+	hkm_pool_unlock_all();
+	hkm_lock_release(&hkm_guest.lock);
+	for (struct hkm_heap *heap = hkm_heap_first(); heap != NULL; heap = heap->next_heap)
+		hkm_lock_release(&heap->reader.lock);
+	hkm_lock_release(&registry_lock);
+}
+
+/* The thread of this heap does not exist here, and was copied at any moment outside a slow path. */
+static void orphan(struct hkm_heap *heap)
+{
+	heap->in_slow_path = false;
+	hkm_remote_repair(heap);
+	for (unsigned class = 0; class < HKM_TINY_CLASSES; class++) {
+		heap->bins[class].room = 0;
+		heap->tiny[class].credit = 0;
+	}
+	abandon(heap);
+}
+
+void hkm_heap_fork_child(void)
+{
+	struct hkm_heap *own = hkm_tls_heap;
+	is_forked = true;
+	hkm_lock_reset(&hkm_policy_lock);
+	hkm_lock_reset(&hkm_meta_lock);
+	hkm_lock_reset(&hkm_span_lock);
+	hkm_lock_reset(&hkm_big_lock);
+	hkm_pool_reset_locks();
+	hkm_lock_reset(&hkm_guest.lock);
+	for (struct hkm_heap *heap = hkm_heap_first(); heap != NULL; heap = heap->next_heap) {
+		hkm_lock_reset(&heap->reader.lock);
+		if (heap != own && !atomic_load_explicit(&heap->abandoned, memory_order_relaxed))
+			orphan(heap);
+	}
+	hkm_lock_reset(&registry_lock);
+}

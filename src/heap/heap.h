@@ -1,0 +1,160 @@
+/* heap.h - the per-thread heap: everything a thread can do without asking anyone.
+ *
+ *   bins[]      L0 fast path: per class the hot list that malloc pops and free pushes
+ *   tiny[]      L0 slow path: per class the slab in use and the slabs with room
+ *   inbox       L0: blocks of this heap that other threads have freed
+ *   outboxes[]  L0: blocks of other heaps that this thread has freed, per owner
+ *   caches[]    L1: per class the addresses of free blocks
+ *
+ * A heap belongs to one thread at a time; only that thread touches it, but for `inbox` (any thread
+ * pushes) and the counters (any thread reads). A thread that ends leaves its heap, whole, on the list of
+ * abandoned heaps for the next new thread to adopt. Heaps are never freed: a late reader of a heap's
+ * address finds a heap.
+ *
+ * `reader.lock` is held during every slow path that changes slabs or lists: it keeps fork from copying a
+ * heap halfway through a change, keeps the policy snapshot alive, and lets others drain an abandoned heap.
+ * The fast path does not take it.
+ */
+#ifndef HKM_HEAP_H
+#define HKM_HEAP_H
+
+#include <stdatomic.h>
+
+#include "policy/policy.h"
+#include "span/span.h"
+
+#define HKM_HEAP_ALIGNMENT 1024u /* a bin's address, rounded down to it, is its heap's */
+#define HKM_OUTBOXES 16u
+
+/* What the fast path works on; 16 bytes, laid out for malloc and free in api/fast.h. Owner only. */
+struct hkm_bin {
+	struct hkm_block *head; /* hot list: freed and ready to be handed out, newest first */
+	int32_t room;           /* frees that may still enter the hot list before free takes its slow path */
+	uint32_t block_size;    /* bytes, constant */
+};
+
+/* The slabs of one Tiny class. Owner only. */
+struct hkm_tiny {
+	struct hkm_slab *active;      /* the slab that refills come from; on no list */
+	struct hkm_slab *first, *last; /* slabs with room, in the order in which they regained it */
+	int32_t hot_capacity;         /* blocks on the hot list, from the policy */
+	int32_t credit;               /* blocks that the hot list may still take, beyond bin->room */
+	uint32_t refill_batch;        /* blocks carved at once, from the policy */
+	hkm_counter slabs;            /* owned in all */
+	hkm_counter refills;
+};
+
+/* Blocks freed by this thread for one other heap, waiting to be sent. Owner only. */
+struct hkm_outbox {
+	struct hkm_heap *owner; /* of the blocks; NULL: empty */
+	struct hkm_block *first, *last;
+	uint32_t blocks, bytes;
+};
+
+/* Free blocks of one L1 class. Owner only; count may be read by anyone as advice. */
+struct hkm_cache {
+	uint32_t count;
+	uint32_t capacity; /* from the policy */
+	uint32_t lowest;   /* fewest blocks since the last tick: so many were not needed */
+	uint32_t block_size; /* bytes; of DYN classes from the policy, 0: none */
+	hkm_counter hits, misses;
+	void **slots;      /* HKM_MID_SLOTS or HKM_LARGE_SLOTS of them */
+};
+
+struct hkm_heap_counters {
+	hkm_counter carved;          /* Tiny blocks taken from fresh memory */
+	hkm_counter remote_sent;     /* blocks freed for other heaps */
+	hkm_counter remote_messages; /* messages they went in */
+	hkm_counter remote_received; /* blocks that came back */
+};
+
+struct hkm_heap {
+	struct hkm_bin bins[HKM_TINY_CLASSES];
+
+	struct hkm_reader reader;   /* its lock: see above */
+	bool in_slow_path;          /* a signal handler that finds it set must not enter; owner only */
+	bool expecting;             /* holds or has freed memory that a later tick gives back */
+	_Atomic bool abandoned;     /* has no thread; written under the registry and the reader's lock */
+	int32_t grant;              /* frees that a hot list takes between two looks at the clock */
+	uint32_t empty_slabs;       /* slabs in `empty` */
+	uint32_t empty_slabs_kept;  /* most of them, from the policy */
+	uint32_t remote_blocks, remote_bytes; /* size of a message, from the policy */
+	uint64_t policy_generation; /* whose numbers are in tiny[] and caches[] */
+	uint64_t trim_generation;   /* last request of malloc_trim that was followed */
+	size_t dirty_bytes;         /* idle memory of the process that is purged at once beyond this, from the policy */
+	uint32_t debug_leaves;      /* slow paths left, for the debug build's checks */
+	uint64_t last_poll_ms;      /* last look at the clock */
+	uint64_t next_tick_ms;
+	struct hkm_slab *empty;     /* slabs without a class, kept */
+	struct hkm_heap *next_heap; /* all heaps; constant once linked */
+	struct hkm_heap *next_abandoned; /* guarded by the registry lock */
+	struct hkm_heap_counters counters;
+
+	struct hkm_tiny tiny[HKM_TINY_CLASSES];
+	struct hkm_outbox outboxes[HKM_OUTBOXES];
+	struct hkm_cache caches[HKM_ACE_CLASSES];
+
+	/* Blocks that signal handlers freed while they interrupted a slow path of this heap; they belong to any
+	 * layer, and the API frees them when the slow path is left. Owner only, but atomically. */
+	_Atomic(struct hkm_block *) deferred;
+
+	/* Pushed by other threads: a line of its own, so that they do not take the owner's. */
+	_Alignas(128) _Atomic(struct hkm_block *) inbox;
+
+	_Alignas(128) void *mid_slots[HKM_MID_CLASSES + 2][HKM_MID_SLOTS];
+	void *large_slots[HKM_ACE_STATIC_CLASSES - HKM_MID_CLASSES][HKM_LARGE_SLOTS];
+};
+HKM_STATIC_ASSERT(sizeof(((struct hkm_heap *)0)->bins) <= HKM_HEAP_ALIGNMENT, "a bin leads to its heap");
+
+/* The calling thread's heap; hkm_no_heap before its first allocation and after its end. Initial-exec: one
+ * load from the thread pointer. */
+extern _Thread_local struct hkm_heap *hkm_tls_heap
+	__attribute__((tls_model("initial-exec"), visibility("hidden")));
+
+/* A heap whose lists are empty and to which no slab belongs: every fast path falls through it. */
+extern struct hkm_heap hkm_no_heap __attribute__((visibility("hidden")));
+
+static inline struct hkm_heap *hkm_heap_of_bin(const struct hkm_bin *bin)
+{
+	return (struct hkm_heap *)((uintptr_t)bin & ~(uintptr_t)(HKM_HEAP_ALIGNMENT - 1));
+}
+
+/* The calling thread's heap, made or adopted if it has none; NULL if there is no memory for one, or if
+ * the thread is just making it (a signal handler asks). */
+struct hkm_heap *hkm_heap_get(void);
+
+/* Enters a slow path of a heap that the calling thread owns: takes its lock and returns the policy, whose
+ * numbers have been taken over. hkm_heap_leave ends it. Not for a heap with in_slow_path set. */
+const struct hkm_policy *hkm_heap_enter(struct hkm_heap *heap);
+void hkm_heap_leave(struct hkm_heap *heap);
+
+/* Housekeeping. poll looks at the clock (heap not entered) and ticks when it is time; tick, with the heap
+ * entered, shrinks unused caches, sends old messages, purges what is due, follows malloc_trim of other
+ * threads. Rides on slow paths: hot lists are granted so many frees that a busy thread polls every few
+ * thousand calls and an almost idle one after a handful. */
+void hkm_heap_poll(struct hkm_heap *heap);
+void hkm_heap_poll_entered(struct hkm_heap *heap, const struct hkm_policy *policy);
+
+/* The heap has given up or cached memory that is to be purged later: makes sure that it polls soon. */
+void hkm_heap_expect_tick(struct hkm_heap *heap);
+
+/* The span source has just grown by `bytes` of fresh memory: gives back as much idle memory elsewhere, so
+ * that the process does not grow while it holds memory that nobody uses. */
+void hkm_heap_make_room(struct hkm_heap *heap, const struct hkm_policy *policy, size_t bytes);
+
+/* Gives back all that malloc_trim promises (hakmem.h); result: bytes. */
+size_t hkm_heap_trim_all(void);
+
+/* Drains the inbox of an abandoned heap, if nobody else is at it; any thread. */
+void hkm_heap_drain_abandoned(struct hkm_heap *heap);
+
+/* All heaps ever made, through next_heap; and their number. */
+struct hkm_heap *hkm_heap_first(void);
+
+/* fork: takes every lock in order; gives them back in the parent; makes other threads' heaps adoptable in
+ * the child. */
+void hkm_heap_fork_prepare(void);
+void hkm_heap_fork_parent(void);
+void hkm_heap_fork_child(void);
+
+#endif

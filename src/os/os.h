@@ -1,0 +1,72 @@
+/* os.h - everything HAKMEM asks of the operating system.
+ *
+ * Contract of every function: addresses and sizes are multiples of the page size and not 0;
+ * errno is left as it was; failure is told by the result only. A range is in one of the states
+ *   gone (not mapped)  ->  usable (reads as zero, costs memory when touched)  ->  gone
+ * and purging makes a usable range read as zero again.
+ */
+#ifndef HKM_OS_H
+#define HKM_OS_H
+
+#include "base/base.h"
+
+struct hkm_range {
+	void *start;
+	size_t size; /* bytes */
+};
+
+/* The system's page size in bytes; read once. */
+size_t hkm_os_page_size(void);
+
+/* Maps `size` usable bytes anywhere; NULL if the system refuses. */
+void *hkm_os_map(size_t size);
+
+/* As hkm_os_map, at a multiple of `alignment` (a power of two, at least a page). */
+void *hkm_os_map_aligned(size_t size, size_t alignment);
+
+/* Makes `size` bytes at `address` usable. `replace`: the range is our own reservation; otherwise
+ * it must be unmapped, and somebody else's mapping in it makes the call fail.
+ * Result: 0, ENOMEM (refused), EEXIST (somebody else is there). */
+int hkm_os_map_at(void *address, size_t size, bool replace);
+
+/* Reserves `size` bytes of addresses without memory, near `hint` if possible; NULL if refused. */
+void *hkm_os_reserve(void *hint, size_t size);
+
+/* Gives a range back. `keep_reserved`: its addresses stay ours, and costs no memory. */
+void hkm_os_unmap(void *address, size_t size, bool keep_reserved);
+
+/* Grows or shrinks a mapping, moving it if `may_move`; NULL if refused (it then stays as it was). */
+void *hkm_os_remap(void *address, size_t old_size, size_t new_size, bool may_move);
+
+/* Gives the memory of `count` ranges back at once; they stay usable and read as zero. One system
+ * call where the kernel offers it (process_madvise), one per range otherwise.
+ * Result: whether every range now reads as zero; false where the system refuses (locked memory). */
+bool hkm_os_purge(const struct hkm_range *ranges, size_t count);
+
+/* Asks for (or against) huge pages in a range; advice only. */
+void hkm_os_huge_pages(void *address, size_t size, bool wanted);
+
+/* Milliseconds of a clock that only grows; coarse (4 ms), a few nanoseconds per call. */
+uint64_t hkm_os_now_ms(void);
+
+/* Bytes of physical memory. */
+size_t hkm_os_physical_memory(void);
+
+/* A number that differs between runs; not for cryptography. */
+uint64_t hkm_os_random(void);
+
+/* Writes all of `text` to the file descriptor, as far as possible. */
+void hkm_os_write(int descriptor, const char *text, size_t length);
+
+/* The process: page faults so far, bytes resident now and at most. */
+struct hkm_os_usage {
+	uint64_t page_faults;
+	size_t resident, peak_resident;
+};
+void hkm_os_usage(struct hkm_os_usage *usage);
+
+/* Opens a file for writing, emptied; -1 if refused. */
+int hkm_os_create(const char *path);
+void hkm_os_close(int descriptor);
+
+#endif

@@ -1,0 +1,227 @@
+/* os_linux.c - os.h on Linux; the only file that maps, advises and unmaps. */
+#include "os/os.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/sysinfo.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+#ifndef MAP_FIXED_NOREPLACE
+#define MAP_FIXED_NOREPLACE 0x100000
+#endif
+#ifndef SYS_process_madvise
+#define SYS_process_madvise 440
+#endif
+#define PIDFD_SELF_PROCESS (-10001) /* Linux 6.14: the own process without opening a descriptor */
+
+#define MAP_FLAGS (MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE)
+
+size_t hkm_os_page_size(void)
+{
+	static _Atomic size_t page_size; /* idempotent: every writer stores the same value */
+	size_t size = atomic_load_explicit(&page_size, memory_order_relaxed);
+	if (HKM_UNLIKELY(size == 0)) {
+		size = (size_t)getauxval(AT_PAGESZ);
+		atomic_store_explicit(&page_size, size, memory_order_relaxed);
+	}
+	return size;
+}
+
+static void *map(void *address, size_t size, int protection, int flags)
+{
+	int saved = errno;
+	void *result = mmap(address, size, protection, flags, -1, 0);
+	errno = saved;
+	return result == MAP_FAILED ? NULL : result;
+}
+
+void *hkm_os_map(size_t size)
+{
+	return map(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS);
+}
+
+void *hkm_os_map_aligned(size_t size, size_t alignment)
+{
+	if (alignment <= hkm_os_page_size())
+		return hkm_os_map(size);
+	size_t whole = size + alignment;
+	if (whole < size)
+		return NULL;
+	char *start = hkm_os_map(whole);
+	if (start == NULL)
+		return NULL;
+	char *aligned = (char *)hkm_align_up((uintptr_t)start, alignment);
+	size_t before = (size_t)(aligned - start);
+	size_t after = whole - before - size;
+	if (before != 0)
+		hkm_os_unmap(start, before, false);
+	if (after != 0)
+		hkm_os_unmap(aligned + size, after, false);
+	return aligned;
+}
+
+int hkm_os_map_at(void *address, size_t size, bool replace)
+{
+	int saved = errno;
+	int flags = MAP_PRIVATE | MAP_ANONYMOUS | (replace ? MAP_FIXED : MAP_FIXED_NOREPLACE);
+	void *result = mmap(address, size, PROT_READ | PROT_WRITE, flags, -1, 0);
+	int error = result == MAP_FAILED ? errno : 0;
+	if (error == 0 && result != address) { /* a kernel before 4.17 takes the address as a hint */
+		munmap(result, size);
+		error = EEXIST;
+	}
+	errno = saved;
+	return error == 0 || error == EEXIST ? error : ENOMEM;
+}
+
+void *hkm_os_reserve(void *hint, size_t size)
+{
+	return map(hint, size, PROT_NONE, MAP_FLAGS);
+}
+
+void hkm_os_unmap(void *address, size_t size, bool keep_reserved)
+{
+	int saved = errno;
+	if (keep_reserved)
+		mmap(address, size, PROT_NONE, MAP_FLAGS | MAP_FIXED, -1, 0);
+	else if (munmap(address, size) != 0)
+		/* The process has as many mappings as it may, and a hole would be one more: the addresses
+		 * stay, the memory goes. */
+		madvise(address, size, MADV_DONTNEED);
+	errno = saved;
+}
+
+void *hkm_os_remap(void *address, size_t old_size, size_t new_size, bool may_move)
+{
+	int saved = errno;
+	void *result = mremap(address, old_size, new_size, may_move ? MREMAP_MAYMOVE : 0);
+	errno = saved;
+	return result == MAP_FAILED ? NULL : result;
+}
+
+/* Tells whether one process_madvise call advises many ranges of the own process: 0 not tried,
+ * 1 yes, 2 no. Any thread may write it; all find the same answer. */
+static _Atomic int batch_advice;
+
+bool hkm_os_purge(const struct hkm_range *ranges, size_t count)
+{
+	int saved = errno;
+	size_t done = 0;
+	HKM_STATIC_ASSERT(sizeof(struct iovec) == sizeof(struct hkm_range), "a range is an iovec");
+	if (count > 1 && atomic_load_explicit(&batch_advice, memory_order_relaxed) != 2) {
+		size_t total = 0;
+		for (size_t i = 0; i < count; i++)
+			total += ranges[i].size;
+		long advised = syscall(SYS_process_madvise, PIDFD_SELF_PROCESS, (const struct iovec *)ranges,
+				       count, MADV_DONTNEED, 0);
+		if (advised == (long)total) {
+			atomic_store_explicit(&batch_advice, 1, memory_order_relaxed);
+			done = count;
+		} else if (advised < 0) {
+			atomic_store_explicit(&batch_advice, 2, memory_order_relaxed);
+		}
+	}
+	bool purged = true;
+	for (; done < count; done++)
+		purged &= madvise(ranges[done].start, ranges[done].size, MADV_DONTNEED) == 0;
+	errno = saved;
+	return purged;
+}
+
+void hkm_os_huge_pages(void *address, size_t size, bool wanted)
+{
+	int saved = errno;
+	madvise(address, size, wanted ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+	errno = saved;
+}
+
+uint64_t hkm_os_now_ms(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+size_t hkm_os_physical_memory(void)
+{
+	struct sysinfo info;
+	if (sysinfo(&info) != 0)
+		return (size_t)1 << 32;
+	return (size_t)info.totalram * info.mem_unit;
+}
+
+uint64_t hkm_os_random(void)
+{
+	uint64_t value = hkm_os_now_ms();
+	const uint64_t *seed = (const uint64_t *)getauxval(AT_RANDOM); /* 16 bytes from the kernel */
+	if (seed != NULL)
+		value ^= seed[0] ^ (seed[1] << 1);
+	return value * 0x9E3779B97F4A7C15u; /* Fibonacci hashing: spread what differs over all bits */
+}
+
+void hkm_os_write(int descriptor, const char *text, size_t length)
+{
+	int saved = errno;
+	while (length > 0) {
+		ssize_t written = write(descriptor, text, length);
+		if (written < 0 && errno == EINTR)
+			continue;
+		if (written <= 0)
+			break;
+		text += written;
+		length -= (size_t)written;
+	}
+	errno = saved;
+}
+
+/* Bytes resident now: the second number, in pages, of /proc/self/statm. */
+static size_t resident_now(void)
+{
+	char text[128] = { 0 };
+	int file = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+	if (file >= 0) {
+		ssize_t length = read(file, text, sizeof text - 1);
+		text[length > 0 ? length : 0] = '\0';
+		close(file);
+	}
+	const char *cursor = text;
+	while (*cursor != '\0' && *cursor != ' ')
+		cursor++;
+	size_t pages = 0;
+	for (cursor += *cursor == ' '; *cursor >= '0' && *cursor <= '9'; cursor++)
+		pages = pages * 10 + (size_t)(*cursor - '0');
+	return pages * hkm_os_page_size();
+}
+
+void hkm_os_usage(struct hkm_os_usage *usage)
+{
+	int saved = errno;
+	struct rusage own = { 0 };
+	getrusage(RUSAGE_SELF, &own);
+	usage->page_faults = (uint64_t)own.ru_minflt + (uint64_t)own.ru_majflt;
+	usage->peak_resident = (size_t)own.ru_maxrss * 1024;
+	usage->resident = resident_now();
+	errno = saved;
+}
+
+int hkm_os_create(const char *path)
+{
+	int saved = errno;
+	int descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+	errno = saved;
+	return descriptor;
+}
+
+void hkm_os_close(int descriptor)
+{
+	int saved = errno;
+	close(descriptor);
+	errno = saved;
+}

@@ -1,0 +1,187 @@
+/* policy.c - see policy.h. */
+#include "policy/policy.h"
+
+#include <string.h>
+
+#include "core/meta.h"
+#include "core/options.h"
+
+struct hkm_lock hkm_policy_lock;
+struct hkm_reader hkm_guest;
+
+/* The first snapshot; later ones are metadata. Never reused, so that a reader which is registered
+ * late can never see it change. */
+static struct hkm_policy first;
+
+/* Written by publishers under hkm_policy_lock, read by everybody. */
+static _Atomic(struct hkm_policy *) current = &first;
+
+/* Guarded by hkm_policy_lock. */
+static struct hkm_reader *readers;
+static struct hkm_policy *retired; /* newest first */
+static struct hkm_policy *spare;   /* past their grace period */
+
+const struct hkm_policy *hkm_policy_get(struct hkm_reader *reader)
+{
+	HKM_ASSERT(hkm_lock_is_held(&reader->lock));
+	/* seq_cst: ordered after the reader's lock; pairs with the exchange in publish (see policy.h). */
+	const struct hkm_policy *policy = atomic_load_explicit(&current, memory_order_seq_cst);
+	/* release: pairs with the acquire in grace_period_over; what was read from older snapshots happened
+	 * before. */
+	if (atomic_load_explicit(&reader->seen, memory_order_relaxed) != policy->generation)
+		atomic_store_explicit(&reader->seen, policy->generation, memory_order_release);
+	return policy;
+}
+
+/* Whether no reader can still hold a snapshot of a generation up to `generation`. */
+static bool grace_period_over(uint64_t generation)
+{
+	for (struct hkm_reader *reader = readers; reader != NULL; reader = reader->next)
+		if (hkm_lock_is_held(&reader->lock) &&
+		    atomic_load_explicit(&reader->seen, memory_order_acquire) <= generation)
+			return false;
+	return true;
+}
+
+/* Moves the retired snapshots whose grace period is over to the spare ones. */
+static void reclaim(void)
+{
+	struct hkm_policy **link = &retired;
+	/* Newest first: once one may be reused, all older ones may. */
+	while (*link != NULL && !grace_period_over((*link)->generation))
+		link = &(*link)->retired;
+	struct hkm_policy *done = *link;
+	*link = NULL;
+	while (done != NULL) {
+		struct hkm_policy *next = done->retired;
+		if (done != &first) {
+			done->retired = spare;
+			spare = done;
+		}
+		done = next;
+	}
+}
+
+static uint32_t clamp(uint32_t value, uint32_t low, uint32_t high)
+{
+	return value < low ? low : value > high ? high : value;
+}
+
+/* Forces every value into its legal range, so that any snapshot is safe. */
+static void sanitize(struct hkm_policy *policy)
+{
+	policy->refill_blocks = clamp(policy->refill_blocks, 1, 1024);
+	policy->refill_bytes = clamp(policy->refill_bytes, 256, 65536);
+	policy->hot_blocks = clamp(policy->hot_blocks, 1, 4096);
+	policy->hot_bytes = clamp(policy->hot_bytes, 64, 1u << 20);
+	policy->remote_blocks = clamp(policy->remote_blocks, 1, 4096);
+	policy->remote_bytes = clamp(policy->remote_bytes, 16, 1u << 20);
+	policy->empty_slabs = clamp(policy->empty_slabs, 0, 64);
+	for (unsigned class = 0; class < HKM_ACE_CLASSES; class++) {
+		bool large = class >= HKM_MID_CLASSES && class < HKM_ACE_STATIC_CLASSES;
+		policy->cache_blocks[class] = (uint16_t)clamp(policy->cache_blocks[class], 0,
+							      large ? HKM_LARGE_SLOTS : HKM_MID_SLOTS);
+	}
+	policy->wmax_mid = clamp(policy->wmax_mid, 1000, 4000);
+	policy->wmax_large = clamp(policy->wmax_large, 1000, 4000);
+	for (unsigned i = 0; i < 2; i++) {
+		uint32_t size = (uint32_t)hkm_align_up(clamp(policy->dynamic_size[i], 0, HKM_MID_MAX), 16);
+		/* A dynamic class lies strictly between two static ones. */
+		if (size <= HKM_TINY_MAX || size == hkm_ace_static_size(hkm_ace_class(size)))
+			size = 0;
+		policy->dynamic_size[i] = size;
+	}
+	if (policy->dynamic_size[0] == policy->dynamic_size[1])
+		policy->dynamic_size[1] = 0;
+	policy->big_surplus = clamp(policy->big_surplus, 1000, 4000);
+}
+
+uint64_t hkm_policy_publish(const struct hkm_policy *policy)
+{
+	hkm_lock_acquire(&hkm_policy_lock);
+	reclaim();
+	struct hkm_policy *fresh = spare;
+	if (fresh != NULL)
+		spare = fresh->retired;
+	else
+		fresh = hkm_meta_alloc(sizeof *fresh);
+	uint64_t generation = 0;
+	if (fresh != NULL) {
+		struct hkm_policy *old = atomic_load_explicit(&current, memory_order_relaxed);
+		*fresh = *policy;
+		sanitize(fresh);
+		generation = fresh->generation = old->generation + 1;
+		/* seq_cst: publishes the contents (pairs with the load in get), and comes before the look at the
+		 * readers' locks in reclaim. */
+		atomic_store_explicit(&current, fresh, memory_order_seq_cst);
+		old->retired = retired;
+		retired = old;
+	}
+	hkm_lock_release(&hkm_policy_lock);
+	return generation;
+}
+
+void hkm_policy_copy(struct hkm_policy *copy)
+{
+	/* Under the lock no snapshot is retired, so the current one stays what it is. */
+	hkm_lock_acquire(&hkm_policy_lock);
+	*copy = *atomic_load_explicit(&current, memory_order_relaxed);
+	hkm_lock_release(&hkm_policy_lock);
+}
+
+void hkm_policy_register(struct hkm_reader *reader)
+{
+	hkm_lock_acquire(&hkm_policy_lock);
+	if (!reader->registered) {
+		reader->registered = true;
+		reader->next = readers;
+		readers = reader;
+	}
+	hkm_lock_release(&hkm_policy_lock);
+}
+
+size_t hkm_policy_retired_count(void)
+{
+	size_t count = 0;
+	hkm_lock_acquire(&hkm_policy_lock);
+	reclaim();
+	for (struct hkm_policy *policy = retired; policy != NULL; policy = policy->retired)
+		count++;
+	hkm_lock_release(&hkm_policy_lock);
+	return count;
+}
+
+void hkm_policy_start(void)
+{
+	struct hkm_policy *policy = &first;
+	policy->generation = 1;
+	policy->refill_blocks = (uint32_t)hkm_options.refill_blocks;
+	policy->refill_bytes = (uint32_t)hkm_options.refill_bytes;
+	policy->hot_blocks = (uint32_t)hkm_options.hot_blocks;
+	policy->hot_bytes = (uint32_t)hkm_options.hot_bytes;
+	policy->remote_blocks = (uint32_t)hkm_options.remote_blocks;
+	policy->remote_bytes = (uint32_t)hkm_options.remote_bytes;
+	policy->empty_slabs = (uint32_t)hkm_options.empty_slabs;
+	policy->dynamic_size[0] = (uint32_t)hkm_options.mid_dyn1;
+	policy->dynamic_size[1] = (uint32_t)hkm_options.mid_dyn2;
+	for (unsigned class = 0; class < HKM_ACE_CLASSES; class++) {
+		bool dynamic = class >= HKM_ACE_STATIC_CLASSES;
+		bool mid = class < HKM_MID_CLASSES || dynamic;
+		size_t size = !dynamic ? hkm_ace_static_size(class) :
+					 hkm_max(policy->dynamic_size[class - HKM_DYN1], HKM_TINY_MAX);
+		size_t bytes = mid ? hkm_options.mid_cache_bytes : hkm_options.large_cache_bytes;
+		policy->cache_blocks[class] = (uint16_t)hkm_min(bytes / size, HKM_MID_SLOTS);
+		policy->pool_spans[class] = mid ? 1 : 0;
+	}
+	policy->budget_mid = (uint32_t)hkm_options.budget_mid;
+	policy->budget_large = (uint32_t)hkm_options.budget_large;
+	policy->wmax_mid = (uint32_t)hkm_options.wmax_mid;
+	policy->wmax_large = (uint32_t)hkm_options.wmax_large;
+	policy->big_cache_bytes = hkm_options.big_cache_bytes;
+	policy->big_surplus = (uint32_t)hkm_options.big_surplus;
+	policy->thp_threshold = hkm_options.thp_threshold;
+	policy->purge_delay_ms = (uint32_t)hkm_options.purge_delay_ms;
+	policy->dirty_bytes = hkm_options.dirty_bytes;
+	sanitize(policy);
+	hkm_policy_register(&hkm_guest);
+}

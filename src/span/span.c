@@ -1,0 +1,491 @@
+/* span.c - see span.h.
+ *
+ * Superslabs with free slices stand in buckets by the length of their longest free run, so a span comes
+ * from the superslab that it fits most tightly: full ones fill up, empty ones stay empty and can go
+ * back to the system. Superslabs with resident free slices stand in a queue by age as well.
+ */
+#include "span/span.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "os/os.h"
+
+#define WHOLE UINT64_MAX
+#define GROWTH 64u             /* superslabs whose metadata is mapped at once */
+#define FOREIGN_TRIES 4096u    /* superslabs with a stranger's mapping that are passed over in one search */
+#define PURGE_RANGES 64u       /* ranges advised away in one call */
+
+/* All fields are guarded by hkm_span_lock. */
+struct superslab {
+	uint64_t free;      /* bit per slice that is free (0 in an unmapped superslab) */
+	uint64_t dirty;     /* of those, the ones that may be resident */
+	uint64_t dirty_since_ms;
+	struct superslab *next, *prev;             /* bucket */
+	struct superslab *dirty_next, *dirty_prev; /* queue by age */
+	uint8_t longest;    /* longest run of free bits, its bucket */
+	bool mapped;
+	bool foreign;       /* somebody else has mapped memory there */
+	bool queued;        /* on the queue */
+};
+HKM_STATIC_ASSERT(sizeof(struct superslab) == 64, "one cache line a superslab");
+
+struct hkm_window hkm_window;
+struct hkm_lock hkm_span_lock;
+
+/* Where everything lies; constant after hkm_span_start but for `ready`. */
+static struct {
+	struct superslab *superslabs;
+	size_t capacity;    /* superslabs in the window */
+	size_t ready;       /* of them, those with metadata mapped */
+	bool reserved;      /* the window's addresses are reserved by a mapping of ours */
+} window;
+
+/* Guarded by hkm_span_lock; the counters are read by anyone. */
+static struct superslab *buckets[HKM_SUPERSLAB_SLICES + 1];
+static uint64_t bucket_bits; /* bit n-1: buckets[n] is not empty */
+static struct superslab *dirty_head, *dirty_tail;
+static size_t lowest_unmapped; /* no superslab below is unmapped and usable */
+static hkm_counter mapped_count, free_count, dirty_count, purged_bytes;
+static hkm_counter oldest_dirty_ms; /* of the queue's head; 0: empty */
+
+/* ---- Masks ------------------------------------------------------------------------------- */
+
+static uint64_t run_mask(size_t length)
+{
+	return length >= 64 ? WHOLE : ((uint64_t)1 << length) - 1;
+}
+
+/* Bits at which a run of `length` set bits starts. */
+static uint64_t run_starts(uint64_t bits, size_t length)
+{
+	size_t have = 1; /* bit i of `bits`: a run of `have` starts at i */
+	while (have < length && bits != 0) {
+		size_t step = hkm_min(have, length - have);
+		bits &= bits >> step;
+		have += step;
+	}
+	return bits;
+}
+
+static unsigned longest_run(uint64_t bits)
+{
+	unsigned length = 0;
+	for (; bits != 0; length++)
+		bits &= bits >> 1;
+	return length;
+}
+
+/* Cuts the lowest run of set bits out of *bits; result: its start, *length its length. */
+static unsigned next_run(uint64_t *bits, unsigned *length)
+{
+	unsigned start = (unsigned)__builtin_ctzl(*bits);
+	uint64_t rest = ~(*bits >> start);
+	*length = rest == 0 ? 64 - start : (unsigned)__builtin_ctzl(rest);
+	*bits &= ~(run_mask(*length) << start);
+	return start;
+}
+
+/* ---- Superslabs, buckets, the queue -------------------------------------------------------- */
+
+static char *superslab_start(const struct superslab *superslab)
+{
+	return (char *)hkm_window.base + (size_t)(superslab - window.superslabs) * HKM_SUPERSLAB_SIZE;
+}
+
+static struct hkm_slab *superslab_slab(const struct superslab *superslab, unsigned slice)
+{
+	return &hkm_window.slabs[(size_t)(superslab - window.superslabs) * HKM_SUPERSLAB_SLICES + slice];
+}
+
+static struct superslab *superslab_of(const struct hkm_slab *slab)
+{
+	return &window.superslabs[hkm_slice_index(slab) / HKM_SUPERSLAB_SLICES];
+}
+
+static void bucket_remove(struct superslab *superslab)
+{
+	unsigned bucket = superslab->longest;
+	if (bucket == 0)
+		return;
+	if (superslab->prev != NULL)
+		superslab->prev->next = superslab->next;
+	else
+		buckets[bucket] = superslab->next;
+	if (superslab->next != NULL)
+		superslab->next->prev = superslab->prev;
+	if (buckets[bucket] == NULL)
+		bucket_bits &= ~((uint64_t)1 << (bucket - 1));
+}
+
+static void bucket_insert(struct superslab *superslab)
+{
+	unsigned bucket = longest_run(superslab->free);
+	superslab->longest = (uint8_t)bucket;
+	if (bucket == 0)
+		return;
+	superslab->prev = NULL;
+	superslab->next = buckets[bucket];
+	if (superslab->next != NULL)
+		superslab->next->prev = superslab;
+	buckets[bucket] = superslab;
+	bucket_bits |= (uint64_t)1 << (bucket - 1);
+}
+
+static void set_free(struct superslab *superslab, uint64_t bits)
+{
+	uint64_t gained = bits & ~superslab->free, lost = superslab->free & ~bits;
+	bucket_remove(superslab);
+	superslab->free = bits;
+	bucket_insert(superslab);
+	hkm_count(&free_count, (uint64_t)__builtin_popcountl(gained));
+	hkm_count(&free_count, (uint64_t)0 - (uint64_t)__builtin_popcountl(lost));
+}
+
+static void note_oldest(void)
+{
+	uint64_t since = dirty_head != NULL ? hkm_max(dirty_head->dirty_since_ms, 1) : 0;
+	hkm_count(&oldest_dirty_ms, since - hkm_counted(&oldest_dirty_ms));
+}
+
+static void queue_remove(struct superslab *superslab)
+{
+	if (superslab->dirty_prev != NULL)
+		superslab->dirty_prev->dirty_next = superslab->dirty_next;
+	else
+		dirty_head = superslab->dirty_next;
+	if (superslab->dirty_next != NULL)
+		superslab->dirty_next->dirty_prev = superslab->dirty_prev;
+	else
+		dirty_tail = superslab->dirty_prev;
+	superslab->queued = false;
+	note_oldest();
+}
+
+static void set_dirty(struct superslab *superslab, uint64_t bits)
+{
+	hkm_count(&dirty_count, (uint64_t)__builtin_popcountl(bits) - (uint64_t)__builtin_popcountl(superslab->dirty));
+	superslab->dirty = bits;
+	if (bits == 0 && superslab->queued) {
+		queue_remove(superslab);
+	} else if (bits != 0 && !superslab->queued) {
+		superslab->queued = true;
+		superslab->dirty_since_ms = hkm_os_now_ms();
+		superslab->dirty_next = NULL;
+		superslab->dirty_prev = dirty_tail;
+		if (dirty_tail != NULL)
+			dirty_tail->dirty_next = superslab;
+		else
+			dirty_head = superslab;
+		dirty_tail = superslab;
+		note_oldest();
+	}
+}
+
+/* ---- The window ------------------------------------------------------------------------------ */
+
+/* Address sanitizers own most of the address space: there, and where the system does not follow a
+ * hint, the window stays reserved. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define FOLLOW_HINT 0
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define FOLLOW_HINT 0
+#else
+#define FOLLOW_HINT 1
+#endif
+#else
+#define FOLLOW_HINT 1
+#endif
+
+/* Metadata of one slice, in bytes: bin, descriptor, states. */
+#define SLICE_METADATA (sizeof(void *) + sizeof(struct hkm_slab) + HKM_SLICE_SIZE / 1024)
+
+void hkm_span_start(void)
+{
+	size_t size = (size_t)64 << 30;
+	while (size < 4 * hkm_os_physical_memory() && size < (size_t)16 << 40)
+		size *= 2;
+	size_t slices = size >> HKM_SLICE_SHIFT;
+	size_t metadata = slices * SLICE_METADATA + slices / HKM_SUPERSLAB_SLICES * sizeof(struct superslab);
+	metadata = hkm_align_up(metadata, HKM_SUPERSLAB_SIZE);
+	/* 32 TiB up: clear of programs, stacks, libraries and of the places that language runtimes favour;
+	 * 4 MiB steps of randomness. */
+	uintptr_t hint = ((uintptr_t)0x200000000000 + (hkm_os_random() >> 20 & (((uintptr_t)1 << 45) - 1)));
+	hint &= ~(HKM_SUPERSLAB_SIZE - 1);
+	size_t whole = metadata + size + HKM_SUPERSLAB_SIZE;
+	char *start = hkm_os_reserve(FOLLOW_HINT ? (void *)hint : NULL, whole);
+	if (start == NULL) {
+		/* A limit on addresses: take them unseen; whatever lies there already is passed over. */
+		start = (char *)hint;
+	} else if ((uintptr_t)start == hint) {
+		hkm_os_unmap(start, whole, false);
+	} else {
+		window.reserved = true;
+		start = (char *)hkm_align_up((uintptr_t)start, HKM_SUPERSLAB_SIZE);
+	}
+	window.capacity = size / HKM_SUPERSLAB_SIZE;
+	hkm_window.slabs = (struct hkm_slab *)start;
+	hkm_window.states = (uint8_t *)(hkm_window.slabs + slices);
+	hkm_window.bins = (_Atomic(struct hkm_bin *) *)(hkm_window.states + (slices << HKM_SLICE_SHIFT >> 10));
+	window.superslabs = (struct superslab *)(hkm_window.bins + slices);
+	hkm_window.base = (uintptr_t)start + metadata;
+}
+
+/* Maps the metadata of the next superslabs. */
+static bool window_grow(void)
+{
+	if (window.ready + GROWTH > window.capacity)
+		return false;
+	size_t slice = window.ready * HKM_SUPERSLAB_SLICES, count = (size_t)GROWTH * HKM_SUPERSLAB_SLICES;
+	struct hkm_range parts[] = {
+		{ hkm_window.slabs + slice, count * sizeof(struct hkm_slab) },
+		{ hkm_window.states + (slice << HKM_SLICE_SHIFT >> 10), count << HKM_SLICE_SHIFT >> 10 },
+		{ hkm_window.bins + slice, count * sizeof(void *) },
+		{ window.superslabs + window.ready, GROWTH * sizeof(struct superslab) },
+	};
+	for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+		if (hkm_os_map_at(parts[i].start, parts[i].size, window.reserved) != 0) {
+			while (i-- > 0)
+				hkm_os_unmap(parts[i].start, parts[i].size, window.reserved);
+			return false;
+		}
+	}
+	window.ready += GROWTH;
+	/* relaxed: see struct hkm_window. */
+	atomic_store_explicit(&hkm_window.limit, window.ready * HKM_SUPERSLAB_SLICES, memory_order_relaxed);
+	return true;
+}
+
+/* Maps the lowest superslab that is not; NULL if the system refuses. */
+static struct superslab *superslab_map(void)
+{
+	for (unsigned tries = 0; tries < FOREIGN_TRIES; lowest_unmapped++) {
+		if (lowest_unmapped == window.ready && !window_grow())
+			return NULL;
+		struct superslab *superslab = &window.superslabs[lowest_unmapped];
+		if (superslab->mapped || superslab->foreign)
+			continue;
+		int error = hkm_os_map_at(superslab_start(superslab), HKM_SUPERSLAB_SIZE, window.reserved);
+		if (error == EEXIST) {
+			superslab->foreign = true;
+			tries++;
+			continue;
+		}
+		if (error != 0)
+			return NULL;
+		lowest_unmapped++;
+		superslab->mapped = true;
+		hkm_count(&mapped_count, 1);
+		set_free(superslab, WHOLE);
+		return superslab;
+	}
+	return NULL;
+}
+
+/* ---- Spans ----------------------------------------------------------------------------------- */
+
+struct hkm_slab *hkm_span_alloc(size_t slices, bool *zeroed, bool *fresh)
+{
+	HKM_ASSERT(slices >= 1 && slices <= HKM_SUPERSLAB_SLICES);
+	struct hkm_slab *slab = NULL;
+	hkm_lock_acquire(&hkm_span_lock);
+	uint64_t fitting = bucket_bits & ~run_mask(slices - 1);
+	*fresh = fitting == 0;
+	struct superslab *superslab = fitting != 0 ? buckets[__builtin_ctzl(fitting) + 1] : superslab_map();
+	if (superslab != NULL) {
+		/* Resident slices first: they cost no page fault. */
+		uint64_t starts = run_starts(superslab->free & superslab->dirty, slices);
+		if (starts == 0)
+			starts = run_starts(superslab->free, slices);
+		unsigned start = (unsigned)__builtin_ctzl(starts);
+		uint64_t bits = run_mask(slices) << start;
+		*zeroed = (superslab->dirty & bits) == 0;
+		set_free(superslab, superslab->free & ~bits);
+		set_dirty(superslab, superslab->dirty & ~bits);
+		slab = superslab_slab(superslab, start);
+		HKM_ASSERT(slab->kind == HKM_KIND_NONE);
+		slab->slices = (uint16_t)slices;
+	}
+	hkm_lock_release(&hkm_span_lock);
+	return slab;
+}
+
+static void give_back(struct hkm_slab *slab, size_t slices)
+{
+	struct superslab *superslab = superslab_of(slab);
+	uint64_t bits = run_mask(slices) << hkm_slice_index(slab) % HKM_SUPERSLAB_SLICES;
+	hkm_lock_acquire(&hkm_span_lock);
+	HKM_ASSERT((superslab->free & bits) == 0 && superslab->mapped);
+	set_free(superslab, superslab->free | bits);
+	set_dirty(superslab, superslab->dirty | bits);
+	hkm_lock_release(&hkm_span_lock);
+}
+
+void hkm_span_free(struct hkm_slab *slab)
+{
+	size_t slices = slab->slices;
+	HKM_ASSERT(slab->free_map == NULL && !slab->listed);
+	if (slab->kind == HKM_KIND_MID)
+		for (size_t i = 1; i < slices; i++)
+			slab[i].kind = HKM_KIND_NONE;
+	slab->kind = HKM_KIND_NONE;
+	give_back(slab, slices);
+}
+
+bool hkm_span_extend(struct hkm_slab *slab, size_t slices, bool *zeroed)
+{
+	struct superslab *superslab = superslab_of(slab);
+	size_t first = hkm_slice_index(slab) % HKM_SUPERSLAB_SLICES;
+	if (first + slices > HKM_SUPERSLAB_SLICES)
+		return false;
+	hkm_lock_acquire(&hkm_span_lock);
+	uint64_t bits = run_mask(slices - slab->slices) << (first + slab->slices);
+	bool possible = (superslab->free & bits) == bits;
+	if (possible) {
+		*zeroed = (superslab->dirty & bits) == 0;
+		set_free(superslab, superslab->free & ~bits);
+		set_dirty(superslab, superslab->dirty & ~bits);
+		slab->slices = (uint16_t)slices;
+	}
+	hkm_lock_release(&hkm_span_lock);
+	return possible;
+}
+
+void hkm_span_shrink(struct hkm_slab *slab, size_t slices)
+{
+	size_t rest = slab->slices - slices;
+	if (rest == 0)
+		return;
+	slab->slices = (uint16_t)slices;
+	give_back(slab + slices, rest);
+}
+
+void hkm_span_set_bin(struct hkm_slab *slab, struct hkm_bin *bin)
+{
+	/* relaxed: only a thread whose own bin is stored acts on it without further synchronisation, and it
+	 * stored it itself, or adopted the heap under its lock; any other value leads to the slow path. */
+	atomic_store_explicit(&hkm_window.bins[hkm_slice_index(slab)], bin, memory_order_relaxed);
+}
+
+/* ---- Purging ----------------------------------------------------------------------------------- */
+
+struct purge_batch {
+	struct hkm_range ranges[PURGE_RANGES];
+	struct superslab *superslabs[PURGE_RANGES]; /* of each range */
+	uint64_t bits[PURGE_RANGES];
+	size_t count;
+};
+
+/* Takes the dirty slices of a superslab out, as if they were in use, into the batch. */
+static void purge_take(struct superslab *superslab, struct purge_batch *batch)
+{
+	uint64_t dirty = superslab->dirty, taken = 0;
+	while (dirty != 0 && batch->count < PURGE_RANGES) {
+		unsigned length, start = next_run(&dirty, &length);
+		batch->ranges[batch->count].start = superslab_start(superslab) + start * HKM_SLICE_SIZE;
+		batch->ranges[batch->count].size = length * HKM_SLICE_SIZE;
+		batch->superslabs[batch->count] = superslab;
+		batch->bits[batch->count++] = run_mask(length) << start;
+		taken |= run_mask(length) << start;
+	}
+	set_free(superslab, superslab->free & ~taken);
+	set_dirty(superslab, superslab->dirty & ~taken);
+}
+
+/* Unmaps an empty superslab; called and returns with the lock held, lets go of it meanwhile. */
+static void superslab_unmap(struct superslab *superslab)
+{
+	set_dirty(superslab, 0);
+	set_free(superslab, 0);
+	hkm_lock_release(&hkm_span_lock);
+	hkm_os_unmap(superslab_start(superslab), HKM_SUPERSLAB_SIZE, window.reserved);
+	hkm_lock_acquire(&hkm_span_lock);
+	superslab->mapped = false;
+	hkm_count(&mapped_count, (uint64_t)-1);
+	lowest_unmapped = hkm_min(lowest_unmapped, (size_t)(superslab - window.superslabs));
+}
+
+/* Purges what purge_take collected; called and returns with the lock held, lets go of it meanwhile. */
+static size_t purge_batch(struct purge_batch *batch)
+{
+	size_t bytes = 0;
+	hkm_lock_release(&hkm_span_lock);
+	bool purged = hkm_os_purge(batch->ranges, batch->count);
+	hkm_lock_acquire(&hkm_span_lock);
+	for (size_t i = 0; i < batch->count; i++) {
+		struct superslab *superslab = batch->superslabs[i];
+		set_free(superslab, superslab->free | batch->bits[i]);
+		if (!purged) /* locked memory, say: still there, and to be tried again only when its time has come */
+			set_dirty(superslab, superslab->dirty | batch->bits[i]);
+		bytes += batch->ranges[i].size;
+	}
+	batch->count = 0;
+	return purged ? bytes : 0;
+}
+
+size_t hkm_span_purge(uint64_t before_ms, size_t keep_bytes)
+{
+	size_t bytes = 0;
+	struct purge_batch batch;
+	batch.count = 0;
+	uint64_t started = hkm_os_now_ms();
+	hkm_lock_acquire(&hkm_span_lock);
+	for (;;) {
+		struct superslab *superslab = dirty_head;
+		size_t dirty = hkm_counted(&dirty_count) * HKM_SLICE_SIZE;
+		bool wanted = superslab != NULL && (superslab->dirty_since_ms < before_ms || dirty > keep_bytes);
+		/* What could not be purged in this call is not tried again. */
+		if (superslab != NULL && superslab->dirty_since_ms > started)
+			wanted = false;
+		if (wanted && superslab->free == WHOLE && hkm_counted(&mapped_count) > 1) {
+			bytes += (size_t)__builtin_popcountl(superslab->dirty) * HKM_SLICE_SIZE;
+			superslab_unmap(superslab);
+			continue;
+		}
+		if (wanted && batch.count < PURGE_RANGES) {
+			purge_take(superslab, &batch);
+			continue;
+		}
+		if (batch.count == 0)
+			break;
+		size_t purged = purge_batch(&batch);
+		bytes += purged;
+		if (purged == 0)
+			break;
+	}
+	hkm_count(&purged_bytes, bytes);
+	hkm_lock_release(&hkm_span_lock);
+	return bytes;
+}
+
+size_t hkm_span_dirty(void)
+{
+	return hkm_counted(&dirty_count) * HKM_SLICE_SIZE;
+}
+
+bool hkm_span_purge_is_due(uint64_t before_ms)
+{
+	uint64_t oldest = hkm_counted(&oldest_dirty_ms);
+	return oldest != 0 && oldest < before_ms;
+}
+
+/* ---- Looking ----------------------------------------------------------------------------------- */
+
+void hkm_span_stats(struct hkm_span_stats *stats)
+{
+	stats->mapped = hkm_counted(&mapped_count) * HKM_SUPERSLAB_SIZE;
+	stats->free_slices = hkm_counted(&free_count);
+	stats->dirty_slices = hkm_counted(&dirty_count);
+	stats->purged = hkm_counted(&purged_bytes);
+}
+
+HKM_RACY void hkm_span_visit(void (*visit)(struct hkm_slab *slab, void *context), void *context)
+{
+	size_t limit = atomic_load_explicit(&hkm_window.limit, memory_order_relaxed);
+	for (size_t slice = 0; slice < limit; slice++) {
+		struct hkm_slab *slab = &hkm_window.slabs[slice];
+		if (slab->kind != HKM_KIND_NONE && slab->kind != HKM_KIND_MID_REST)
+			visit(slab, context);
+	}
+}

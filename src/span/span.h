@@ -1,0 +1,148 @@
+/* span.h - where L0 and L1 get their memory: spans of 64 KiB slices out of 4 MiB superslabs.
+ *
+ *   window      one range of addresses; mapped superslab by superslab, never reserved as a whole (a
+ *               reservation would count against RLIMIT_AS and mlockall)
+ *   superslab   4 MiB, aligned: 64 slices; a bit per slice says free, another free-but-resident
+ *   slice       64 KiB, with one struct hkm_slab beside the window
+ *   span        1 to 64 neighbouring slices of a superslab, handed out as one
+ *
+ * Per slice there is, out of the blocks' reach, in arrays that grow with the window:
+ *   bins[]   the bin whose owner may free into this slice (L0), or NULL: all the fast path reads
+ *   slabs[]  the descriptor
+ *   states[] a byte per KiB, for L1: whether a live block starts there, and where exactly
+ *
+ * Invariants: a slice is free in exactly one superslab mask or belongs to exactly one span; bins[i] is
+ * not NULL only for a slab of L0; addresses from window.limit on have no metadata.
+ */
+#ifndef HKM_SPAN_H
+#define HKM_SPAN_H
+
+#include "base/lock.h"
+
+#define HKM_SLICE_SHIFT 16
+#define HKM_SLICE_SIZE ((size_t)1 << HKM_SLICE_SHIFT)
+#define HKM_SUPERSLAB_SLICES 64u
+#define HKM_SUPERSLAB_SIZE (HKM_SLICE_SIZE * HKM_SUPERSLAB_SLICES)
+
+struct hkm_bin;
+struct hkm_policy;
+
+enum hkm_kind {
+	HKM_KIND_NONE = 0, /* free, or inside a span of one block */
+	HKM_KIND_TINY,     /* L0: a slab */
+	HKM_KIND_MID,      /* L1: first slice of a span of several blocks */
+	HKM_KIND_MID_REST, /* L1: a later slice of it; `distance` slices behind the first */
+	HKM_KIND_LARGE,    /* L1: first slice of a span of one block */
+};
+
+/* Descriptor of a slice. Who writes: the heap that owns the slab (L0), or the holder of the class's
+ * pool lock (L1). `kind`, `class` and `block_size` are constant while a block of the span lives. */
+struct hkm_slab {
+	uint8_t kind;        /* enum hkm_kind */
+	uint8_t class;       /* of L0 or L1 */
+	uint8_t listed;      /* is on its bin's or pool's list of spans with room */
+	uint8_t zeroed;      /* L1 Large: reads as zero since nobody has had it */
+	uint16_t slices;     /* of the span; first slice only */
+	uint16_t distance;   /* to the first slice, KIND_MID_REST only */
+	uint32_t block_size; /* bytes */
+	uint32_t reciprocal; /* ceil(2^32 / block_size): offset * reciprocal >> 32 is the block's index */
+	uint32_t in_use;     /* blocks that are not in this slab (L0) or pool (L1) */
+	uint16_t capacity;   /* blocks in all */
+	uint16_t carved;     /* L0: blocks handed out at least once; those above were never linked */
+	struct hkm_block *freed; /* L0: blocks freed by the owner past its hot list */
+	uint64_t *free_map;  /* L0: after a trim, a bit per free block that is on no list; else NULL */
+	union {
+		uint64_t free_bits;   /* L1: a bit per block in the pool */
+		uint64_t mapped_free; /* L0: bits set in free_map */
+	};
+	struct hkm_slab *next, *prev; /* list of spans with room */
+};
+HKM_STATIC_ASSERT(sizeof(struct hkm_slab) == 64, "a descriptor is one cache line");
+
+/* What the fast path of free reads. Written once at start, but for `limit`, which grows under the span
+ * lock; relaxed suffices, as whoever holds a pointer into a slice has it from a thread that saw the
+ * limit beyond it. */
+struct hkm_window {
+	uintptr_t base;                       /* first address, a multiple of the superslab size */
+	_Atomic size_t limit;                 /* slices with metadata, from the base on */
+	_Atomic(struct hkm_bin *) *bins;
+	struct hkm_slab *slabs;
+	uint8_t *states;
+};
+extern struct hkm_window hkm_window __attribute__((visibility("hidden")));
+
+/* Index of the slice that holds `address`; at least window.limit if there is none. */
+static inline size_t hkm_slice_of(const void *address)
+{
+	return ((uintptr_t)address - hkm_window.base) >> HKM_SLICE_SHIFT;
+}
+
+static inline bool hkm_slice_is_ours(size_t slice)
+{
+	return slice < atomic_load_explicit(&hkm_window.limit, memory_order_relaxed);
+}
+
+static inline size_t hkm_slice_index(const struct hkm_slab *slab)
+{
+	return (size_t)(slab - hkm_window.slabs);
+}
+
+static inline char *hkm_slab_start(const struct hkm_slab *slab)
+{
+	return (char *)(hkm_window.base + (hkm_slice_index(slab) << HKM_SLICE_SHIFT));
+}
+
+/* The byte that tells whether an L1 block starts at `address`. */
+static inline uint8_t *hkm_state_of(const void *address)
+{
+	return &hkm_window.states[((uintptr_t)address - hkm_window.base) >> 10];
+}
+
+/* Chooses the window; once, while the process starts. */
+void hkm_span_start(void);
+
+/* Hands out a span of `slices` (1 to 64) neighbouring slices, at a multiple of 64 KiB; *zeroed tells
+ * whether it reads as zero, *fresh whether the window grew for it.
+ * Result: the first slice's descriptor, whose span fields (slices) are set and kind is NONE; NULL if
+ * the system refuses memory. Any thread. */
+struct hkm_slab *hkm_span_alloc(size_t slices, bool *zeroed, bool *fresh);
+
+/* Takes a span back; its slices' descriptors become NONE, its memory is purged later. */
+void hkm_span_free(struct hkm_slab *slab);
+
+/* Grows a span in place to `slices`; result: whether the slices behind it were free. */
+bool hkm_span_extend(struct hkm_slab *slab, size_t slices, bool *zeroed);
+
+/* Gives the last slices of a span back, so that `slices` remain. */
+void hkm_span_shrink(struct hkm_slab *slab, size_t slices);
+
+/* Gives free resident slices back to the system, oldest first: all that have been free since before
+ * `before_ms`, and then until no more than `keep_bytes` are left. Empty superslabs are unmapped.
+ * Result: bytes given back. */
+size_t hkm_span_purge(uint64_t before_ms, size_t keep_bytes);
+
+/* Bytes that purging would give back now (read without the lock: advice). */
+size_t hkm_span_dirty(void);
+
+/* Whether some slices have been free and resident since before `before_ms`. Any thread; advice. */
+bool hkm_span_purge_is_due(uint64_t before_ms);
+
+/* Makes the slices' owner known to the fast path, or nobody (NULL). */
+void hkm_span_set_bin(struct hkm_slab *slab, struct hkm_bin *bin);
+
+struct hkm_span_stats {
+	size_t mapped;       /* bytes of superslabs mapped */
+	size_t free_slices;  /* of them, free */
+	size_t dirty_slices; /* of those, resident */
+	uint64_t purged;     /* bytes given back so far */
+};
+void hkm_span_stats(struct hkm_span_stats *stats);
+
+/* Calls visit(slab, context) for the first slice of every span in use; other threads may go on
+ * meanwhile, so what it reads is advice. */
+void hkm_span_visit(void (*visit)(struct hkm_slab *slab, void *context), void *context);
+
+/* Guards the superslabs; for fork only. */
+extern struct hkm_lock hkm_span_lock;
+
+#endif

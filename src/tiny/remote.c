@@ -1,0 +1,111 @@
+/* remote.c - L0: blocks freed by a thread that does not own them travel home in messages.
+ *
+ *   sender   outbox per owner: a chain of blocks linked through their first words
+ *   receiver inbox: one word, the head of a stack of all chains sent
+ *
+ *              | send    | receive
+ *      send    |   -     |   -       (-: no exclusion needed; X: callers exclude each other)
+ *      receive |   -     |   X       (the owner, or whoever holds an abandoned heap's lock)
+ *
+ * Sending is one compare-and-swap for a whole chain (Treiber 1986); the linearisation point of a send is its
+ * successful compare-and-swap, of a receive its exchange. The receiver takes everything at once and never a
+ * single element, so a head that comes back (ABA) does no harm: whatever chain is appended in front of it.
+ */
+#include "core/report.h"
+#include "tiny/tiny.h"
+
+static void send(struct hkm_heap *owner, struct hkm_block *first, struct hkm_block *last)
+{
+	struct hkm_block *head = atomic_load_explicit(&owner->inbox, memory_order_relaxed);
+	do {
+		last->next = head;
+		/* seq_cst includes release, which pairs with the exchange in hkm_remote_receive: links, and all that the
+		 * program wrote into the blocks, happened before they are used again. Beyond that, this and the load
+		 * below pair with a dying owner, which sets `abandoned` and then looks at its inbox: one of the two
+		 * sees the other, so no message is left behind. */
+	} while (!atomic_compare_exchange_weak_explicit(&owner->inbox, &head, first, memory_order_seq_cst,
+							memory_order_relaxed));
+	if (HKM_UNLIKELY(atomic_load_explicit(&owner->abandoned, memory_order_seq_cst)))
+		hkm_heap_drain_abandoned(owner);
+}
+
+static void outbox_send(struct hkm_heap *heap, struct hkm_outbox *outbox)
+{
+	struct hkm_block *first = outbox->first, *last = outbox->last;
+	hkm_count(&heap->counters.remote_sent, outbox->blocks);
+	hkm_count(&heap->counters.remote_messages, 1);
+	outbox->first = outbox->last = NULL;
+	outbox->blocks = outbox->bytes = 0;
+	send(outbox->owner, first, last);
+}
+
+void hkm_remote_free(struct hkm_heap *from, struct hkm_heap *owner, uint32_t block_size, void *pointer)
+{
+	struct hkm_block *block = pointer;
+	if (from == NULL) {
+		send(owner, block, block);
+		return;
+	}
+	struct hkm_outbox *outbox = &from->outboxes[((uintptr_t)owner >> 14) % HKM_OUTBOXES];
+	if (outbox->owner != owner) {
+		if (outbox->first != NULL)
+			outbox_send(from, outbox);
+		outbox->owner = owner;
+	}
+	if (HKM_UNLIKELY(block == outbox->first)) {
+		hkm_misuse("free", "double free of", pointer);
+		return;
+	}
+	block->next = outbox->first;
+	if (outbox->first == NULL)
+		outbox->last = block;
+	atomic_signal_fence(memory_order_release); /* a child of fork finds the chain whole */
+	outbox->first = block;
+	outbox->blocks++;
+	outbox->bytes += block_size;
+	if (outbox->blocks >= from->remote_blocks || outbox->bytes >= from->remote_bytes) {
+		outbox_send(from, outbox);
+		hkm_heap_poll(from);
+	}
+}
+
+void hkm_remote_send_all(struct hkm_heap *heap)
+{
+	for (unsigned i = 0; i < HKM_OUTBOXES; i++)
+		if (heap->outboxes[i].first != NULL)
+			outbox_send(heap, &heap->outboxes[i]);
+}
+
+bool hkm_remote_receive(struct hkm_heap *heap)
+{
+	/* seq_cst: after `abandoned` was set, see send. */
+	if (atomic_load_explicit(&heap->inbox, memory_order_seq_cst) == NULL)
+		return false;
+	/* acquire: pairs with the compare-and-swap in send. */
+	struct hkm_block *block = atomic_exchange_explicit(&heap->inbox, NULL, memory_order_acquire);
+	uint64_t received = 0;
+	while (block != NULL) {
+		struct hkm_block *next = block->next;
+		__builtin_prefetch(next);
+		struct hkm_bin *bin = atomic_load_explicit(&hkm_window.bins[hkm_slice_of(block)], memory_order_relaxed);
+		HKM_ASSERT(hkm_heap_of_bin(bin) == heap);
+		hkm_tiny_free_local(heap, bin, block);
+		block = next;
+		received++;
+	}
+	hkm_count(&heap->counters.remote_received, received);
+	return true;
+}
+
+void hkm_remote_repair(struct hkm_heap *heap)
+{
+	for (unsigned i = 0; i < HKM_OUTBOXES; i++) {
+		struct hkm_outbox *outbox = &heap->outboxes[i];
+		outbox->blocks = outbox->bytes = 0;
+		outbox->last = NULL;
+		for (struct hkm_block *block = outbox->first; block != NULL; block = block->next) {
+			outbox->last = block;
+			outbox->blocks++;
+		}
+	}
+}

@@ -1,0 +1,399 @@
+/* tiny.c - L0's slow paths; see tiny.h. */
+#include "tiny/tiny.h"
+
+#include "core/meta.h"
+#include "core/report.h"
+
+static unsigned class_of_bin(const struct hkm_heap *heap, const struct hkm_bin *bin)
+{
+	return (unsigned)(bin - heap->bins);
+}
+
+/* ---- A class's list of slabs with room ----------------------------------------------------- */
+
+static void list_append(struct hkm_tiny *tiny, struct hkm_slab *slab)
+{
+	slab->listed = 1;
+	slab->next = NULL;
+	slab->prev = tiny->last;
+	if (tiny->last != NULL)
+		tiny->last->next = slab;
+	else
+		tiny->first = slab;
+	tiny->last = slab;
+}
+
+static void list_remove(struct hkm_tiny *tiny, struct hkm_slab *slab)
+{
+	slab->listed = 0;
+	if (slab->prev != NULL)
+		slab->prev->next = slab->next;
+	else
+		tiny->first = slab->next;
+	if (slab->next != NULL)
+		slab->next->prev = slab->prev;
+	else
+		tiny->last = slab->prev;
+}
+
+static bool has_room(const struct hkm_slab *slab)
+{
+	return slab->freed != NULL || slab->mapped_free != 0 || slab->carved < slab->capacity;
+}
+
+/* Blocks that a full slab must regain before refills look at it again: a refill of one or two blocks costs
+ * more than it brings. */
+static uint32_t worth_listing(const struct hkm_slab *slab)
+{
+	return (uint32_t)hkm_max(1, hkm_min(16, slab->capacity / 16u));
+}
+
+bool hkm_tiny_is_block(const struct hkm_slab *slab, const void *pointer)
+{
+	/* Division by a constant through multiplication (Granlund and Montgomery 1994): exact, as offset and
+	 * block_size are below 2^16. Tested for every offset by tests/unit/test_sizeclass.c. */
+	uint32_t offset = (uint32_t)((uintptr_t)pointer & (HKM_SLICE_SIZE - 1));
+	uint32_t index = (uint32_t)((uint64_t)offset * slab->reciprocal >> 32);
+	return index * slab->block_size == offset && index < slab->capacity;
+}
+
+/* ---- Slabs ------------------------------------------------------------------------------------ */
+
+static void slab_start(struct hkm_slab *slab, unsigned class)
+{
+	uint32_t size = hkm_tiny_size(class);
+	slab->kind = HKM_KIND_TINY;
+	slab->class = (uint8_t)class;
+	slab->listed = 0;
+	slab->block_size = size;
+	slab->reciprocal = (uint32_t)((((uint64_t)1 << 32) + size - 1) / size);
+	slab->in_use = 0;
+	slab->capacity = (uint16_t)(HKM_SLICE_SIZE / size);
+	slab->carved = 0;
+	slab->freed = NULL;
+	slab->free_map = NULL;
+	slab->mapped_free = 0;
+}
+
+static struct hkm_slab *slab_new(struct hkm_heap *heap, const struct hkm_policy *policy, unsigned class)
+{
+	struct hkm_slab *slab = heap->empty;
+	if (slab != NULL) {
+		heap->empty = slab->next;
+		heap->empty_slabs--;
+	} else {
+		bool zeroed, fresh;
+		slab = hkm_span_alloc(1, &zeroed, &fresh);
+		if (slab == NULL)
+			return NULL;
+		if (fresh)
+			hkm_heap_make_room(heap, policy, HKM_SUPERSLAB_SIZE);
+	}
+	slab_start(slab, class);
+	hkm_span_set_bin(slab, &heap->bins[class]);
+	hkm_count(&heap->tiny[class].slabs, 1);
+	return slab;
+}
+
+static void free_map_drop(struct hkm_slab *slab)
+{
+	if (slab->free_map != NULL)
+		hkm_meta_free(slab->free_map, hkm_align_up(slab->capacity, 64) / 8);
+	slab->free_map = NULL;
+	slab->mapped_free = 0;
+}
+
+/* No block of the slab is in anybody's hands: it stops being one. */
+static void slab_release(struct hkm_heap *heap, struct hkm_slab *slab)
+{
+	struct hkm_tiny *tiny = &heap->tiny[slab->class];
+	HKM_ASSERT(slab->in_use == 0);
+	if (slab->listed)
+		list_remove(tiny, slab);
+	if (tiny->active == slab)
+		tiny->active = NULL;
+	free_map_drop(slab);
+	hkm_span_set_bin(slab, NULL);
+	hkm_count(&tiny->slabs, (uint64_t)-1);
+	if (heap->empty_slabs < heap->empty_slabs_kept) {
+		slab->next = heap->empty;
+		heap->empty = slab;
+		heap->empty_slabs++;
+	} else {
+		hkm_span_free(slab);
+	}
+	hkm_heap_expect_tick(heap);
+}
+
+void hkm_tiny_release_empty(struct hkm_heap *heap, uint32_t keep)
+{
+	while (heap->empty_slabs > keep) {
+		struct hkm_slab *slab = heap->empty;
+		heap->empty = slab->next;
+		heap->empty_slabs--;
+		hkm_span_free(slab);
+	}
+}
+
+/* ---- Hot lists ----------------------------------------------------------------------------------- */
+
+/* Lets the hot list take as many frees as its credit and the heap's grant allow. */
+static void bin_grant(struct hkm_heap *heap, struct hkm_bin *bin, struct hkm_tiny *tiny)
+{
+	int32_t frees = tiny->credit < heap->grant ? tiny->credit : heap->grant;
+	tiny->credit -= frees;
+	bin->room = frees;
+}
+
+/* The hot list now consists of `count` blocks. */
+static void bin_filled(struct hkm_heap *heap, struct hkm_bin *bin, struct hkm_block *list, uint32_t count)
+{
+	struct hkm_tiny *tiny = &heap->tiny[class_of_bin(heap, bin)];
+	bin->head = list;
+	tiny->credit = tiny->hot_capacity > (int32_t)count ? tiny->hot_capacity - (int32_t)count : 0;
+	bin_grant(heap, bin, tiny);
+}
+
+static void bin_push(struct hkm_bin *bin, void *pointer)
+{
+	struct hkm_block *block = pointer;
+	block->next = bin->head;
+	/* In a child of fork the list is whole at whatever moment this thread was copied. */
+	atomic_signal_fence(memory_order_release);
+	bin->head = block;
+}
+
+/* Whether the hot list may take more blocks. malloc does not count what it takes, so the list is counted here,
+ * up to half its capacity: that many frees at least have passed since it last was. */
+static bool bin_regain(struct hkm_heap *heap, struct hkm_bin *bin)
+{
+	struct hkm_tiny *tiny = &heap->tiny[class_of_bin(heap, bin)];
+	if (tiny->credit <= 0) {
+		int32_t length = 0, half = tiny->hot_capacity / 2;
+		for (struct hkm_block *block = bin->head; block != NULL && length <= half; block = block->next)
+			length++;
+		if (length > half)
+			return false;
+		tiny->credit = tiny->hot_capacity - length;
+	}
+	bin_grant(heap, bin, tiny);
+	return bin->room > 0;
+}
+
+/* ---- Free ----------------------------------------------------------------------------------------- */
+
+static void free_to_slab(struct hkm_heap *heap, struct hkm_slab *slab, void *pointer, bool entered)
+{
+	struct hkm_block *block = pointer;
+	if (HKM_UNLIKELY(!hkm_tiny_is_block(slab, pointer) || block == slab->freed ||
+			 slab->in_use == 0)) {
+		hkm_misuse("free", block == slab->freed ? "double free of" : "invalid pointer", pointer);
+		return;
+	}
+	block->next = slab->freed;
+	atomic_signal_fence(memory_order_release); /* as in bin_push */
+	slab->freed = block;
+	slab->in_use--;
+	bool empty = slab->in_use == 0;
+	if (HKM_LIKELY(!empty && (slab->listed || (uint32_t)slab->carved - slab->in_use < worth_listing(slab))))
+		return;
+	/* A rare event: the slab has room again, or is empty. */
+	struct hkm_tiny *tiny = &heap->tiny[slab->class];
+	if (!empty && tiny->active == slab)
+		return;
+	if (!entered)
+		hkm_heap_enter(heap);
+	if (empty)
+		slab_release(heap, slab);
+	else
+		list_append(tiny, slab);
+	if (!entered)
+		hkm_heap_leave(heap);
+}
+
+static struct hkm_slab *slab_of(void *pointer)
+{
+	return &hkm_window.slabs[hkm_slice_of(pointer)];
+}
+
+void hkm_tiny_free_local(struct hkm_heap *heap, struct hkm_bin *bin, void *pointer)
+{
+	if (bin->room > 0) {
+		bin->room--;
+		bin_push(bin, pointer);
+	} else {
+		free_to_slab(heap, slab_of(pointer), pointer, true);
+	}
+}
+
+HKM_SLOW void hkm_tiny_free_full(struct hkm_heap *heap, struct hkm_bin *bin, void *pointer)
+{
+	struct hkm_tiny *tiny = &heap->tiny[class_of_bin(heap, bin)];
+	/* room has been 0 before and counts on downwards: the list is looked at on the first free without room,
+	 * and again after as many frees as it may hold. */
+	if (bin->room == -1 || bin->room < -tiny->hot_capacity) {
+		hkm_heap_poll(heap);
+		if (bin_regain(heap, bin)) {
+			bin->room--;
+			bin_push(bin, pointer);
+			return;
+		}
+		bin->room = -1;
+	}
+	free_to_slab(heap, slab_of(pointer), pointer, false);
+}
+
+void hkm_tiny_flush(struct hkm_heap *heap)
+{
+	for (unsigned class = 0; class < HKM_TINY_CLASSES; class++) {
+		struct hkm_bin *bin = &heap->bins[class];
+		struct hkm_block *block = bin->head;
+		bin->head = NULL;
+		bin->room = 0;
+		heap->tiny[class].credit = 0;
+		while (block != NULL) {
+			struct hkm_block *next = block->next;
+			free_to_slab(heap, slab_of(block), block, true);
+			block = next;
+		}
+	}
+}
+
+/* ---- Refill ------------------------------------------------------------------------------------------ */
+
+struct hkm_block *hkm_tiny_take_mapped(struct hkm_slab *slab, uint32_t limit, uint32_t *count)
+{
+	struct hkm_block *list = NULL, **link = &list;
+	char *start = hkm_slab_start(slab);
+	uint32_t taken = 0;
+	for (uint32_t word = 0; taken < limit && slab->mapped_free != 0; word++) {
+		uint64_t *bits = &slab->free_map[word];
+		for (; *bits != 0 && taken < limit; taken++, slab->mapped_free--) {
+			uint32_t index = word * 64 + (uint32_t)__builtin_ctzl(*bits);
+			*bits &= *bits - 1;
+			struct hkm_block *block = (struct hkm_block *)(start + (size_t)index * slab->block_size);
+			*link = block;
+			link = &block->next;
+		}
+	}
+	*link = NULL;
+	if (slab->mapped_free == 0)
+		free_map_drop(slab);
+	slab->in_use += taken;
+	*count = taken;
+	return list;
+}
+
+/* Takes the slab's freed blocks, all of them: splitting the list would cost a walk over blocks that are
+ * about to be used anyway. */
+static bool take_freed(struct hkm_heap *heap, struct hkm_bin *bin, struct hkm_slab *slab)
+{
+	if (slab->freed == NULL)
+		return false;
+	uint32_t count = slab->carved - slab->in_use - (uint32_t)slab->mapped_free;
+	struct hkm_block *list = slab->freed;
+	slab->freed = NULL;
+	slab->in_use += count;
+	bin_filled(heap, bin, list, count);
+	return true;
+}
+
+static bool take_mapped(struct hkm_heap *heap, struct hkm_bin *bin, struct hkm_slab *slab, uint32_t batch)
+{
+	uint32_t count;
+	if (slab->mapped_free == 0)
+		return false;
+	struct hkm_block *list = hkm_tiny_take_mapped(slab, batch, &count);
+	bin_filled(heap, bin, list, count);
+	return true;
+}
+
+static bool carve(struct hkm_heap *heap, struct hkm_bin *bin, struct hkm_slab *slab, uint32_t batch)
+{
+	uint32_t count = (uint32_t)hkm_min(batch, (size_t)(slab->capacity - slab->carved));
+	if (count == 0)
+		return false;
+	size_t size = slab->block_size;
+	char *first = hkm_slab_start(slab) + slab->carved * size;
+	for (uint32_t i = 0; i + 1 < count; i++)
+		((struct hkm_block *)(first + i * size))->next = (struct hkm_block *)(first + (i + 1) * size);
+	((struct hkm_block *)(first + (count - 1) * size))->next = NULL;
+	slab->carved = (uint16_t)(slab->carved + count);
+	slab->in_use += count;
+	hkm_count(&heap->counters.carved, count);
+	bin_filled(heap, bin, (struct hkm_block *)first, count);
+	return true;
+}
+
+static bool take_any(struct hkm_heap *heap, struct hkm_bin *bin, struct hkm_slab *slab, uint32_t batch)
+{
+	return take_freed(heap, bin, slab) || take_mapped(heap, bin, slab, batch) || carve(heap, bin, slab, batch);
+}
+
+bool hkm_tiny_refill(struct hkm_heap *heap, const struct hkm_policy *policy, unsigned class)
+{
+	struct hkm_bin *bin = &heap->bins[class];
+	struct hkm_tiny *tiny = &heap->tiny[class];
+	hkm_count(&tiny->refills, 1);
+	hkm_remote_receive(heap);
+	if (bin->head != NULL)
+		return true;
+	if (tiny->active != NULL && take_freed(heap, bin, tiny->active))
+		return true;
+	if (tiny->first != NULL) {
+		struct hkm_slab *next = tiny->first, *old = tiny->active;
+		list_remove(tiny, next);
+		tiny->active = next;
+		if (old != NULL && has_room(old))
+			list_append(tiny, old);
+		return take_any(heap, bin, next, tiny->refill_batch);
+	}
+	if (tiny->active != NULL && take_any(heap, bin, tiny->active, tiny->refill_batch))
+		return true;
+	tiny->active = slab_new(heap, policy, class);
+	return tiny->active != NULL && carve(heap, bin, tiny->active, tiny->refill_batch);
+}
+
+void hkm_tiny_apply(struct hkm_heap *heap, const struct hkm_policy *policy)
+{
+	for (unsigned class = 0; class < HKM_TINY_CLASSES; class++) {
+		uint32_t size = hkm_tiny_size(class);
+		struct hkm_tiny *tiny = &heap->tiny[class];
+		heap->bins[class].block_size = size;
+		tiny->hot_capacity = (int32_t)hkm_max(2, hkm_min(policy->hot_blocks, policy->hot_bytes / size));
+		tiny->refill_batch = (uint32_t)hkm_max(1, hkm_min(policy->refill_blocks, policy->refill_bytes / size));
+	}
+	heap->empty_slabs_kept = policy->empty_slabs;
+	heap->remote_blocks = policy->remote_blocks;
+	heap->remote_bytes = policy->remote_bytes;
+}
+
+/* ---- Invariants ------------------------------------------------------------------------------------------ */
+
+static void check_slab(const struct hkm_slab *slab)
+{
+	uint32_t freed = 0;
+	for (const struct hkm_block *block = slab->freed; block != NULL; block = block->next, freed++)
+		HKM_ASSERT(hkm_tiny_is_block(slab, block) && freed <= slab->capacity);
+	HKM_ASSERT(slab->kind == HKM_KIND_TINY && slab->carved <= slab->capacity);
+	HKM_ASSERT(slab->in_use + freed + slab->mapped_free == slab->carved);
+	HKM_ASSERT((slab->free_map != NULL) == (slab->mapped_free != 0));
+}
+
+void hkm_tiny_check(const struct hkm_heap *heap)
+{
+	for (unsigned class = 0; class < HKM_TINY_CLASSES; class++) {
+		const struct hkm_tiny *tiny = &heap->tiny[class];
+		const struct hkm_slab *previous = NULL;
+		for (const struct hkm_slab *slab = tiny->first; slab != NULL; previous = slab, slab = slab->next) {
+			check_slab(slab);
+			HKM_ASSERT(slab->listed && slab->prev == previous && slab->class == class && slab != tiny->active);
+			HKM_ASSERT(has_room(slab) && slab->in_use > 0);
+		}
+		HKM_ASSERT(tiny->last == previous);
+		if (tiny->active != NULL)
+			check_slab(tiny->active);
+		for (const struct hkm_block *block = heap->bins[class].head; block != NULL; block = block->next)
+			HKM_ASSERT(slab_of((void *)(uintptr_t)block)->class == class);
+	}
+}

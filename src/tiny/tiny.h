@@ -1,0 +1,71 @@
+/* tiny.h - L0, requests up to 1 KiB: slabs of one span each, hot lists over them.
+ *
+ * malloc pops the hot list (api/fast.h); when it is empty, hkm_tiny_refill takes, in this order,
+ *   1. what other threads have sent back (inbox),
+ *   2. the active slab's freed blocks, wholesale,
+ *   3. the slab that has had room for longest,
+ *   4. fresh blocks carved from the active slab,
+ *   5. a kept empty slab, or a new span.
+ * free pushes on the hot list while it has room (a countdown re-armed here), then on the block's slab.
+ *
+ * Accounting: slab->in_use counts the blocks that are neither on the slab's freed list, nor in its
+ * free_map, nor uncarved: those in the program's hands, on hot lists, in outboxes and inboxes. It is exact
+ * whenever its owner looks, and a slab is released when it is zero and never before.
+ *
+ * Block states:  uncarved -> hot list -> program -> hot list | slab's freed list | outbox -> inbox
+ * A trim turns freed blocks into bits of free_map, so that no link lies in memory given back.
+ *
+ * Callers own the heap and have entered it (heap.h), unless said otherwise.
+ */
+#ifndef HKM_TINY_H
+#define HKM_TINY_H
+
+#include "heap/heap.h"
+
+/* Fills the hot list of `class`. Result: whether it holds a block now; false: no memory. */
+bool hkm_tiny_refill(struct hkm_heap *heap, const struct hkm_policy *policy, unsigned class);
+
+/* Frees a block of a slab that `heap` owns, on the hot list or its slab. */
+void hkm_tiny_free_local(struct hkm_heap *heap, struct hkm_bin *bin, void *pointer);
+
+/* A free that found no room on the hot list (bin->room has gone below 0): looks at the clock, lets the hot
+ * list take more if it has shrunk meanwhile, or frees onto the block's slab. The heap is not entered. */
+void hkm_tiny_free_full(struct hkm_heap *heap, struct hkm_bin *bin, void *pointer);
+
+/* Whether a block of the slab starts at `pointer`. Any thread. */
+bool hkm_tiny_is_block(const struct hkm_slab *slab, const void *pointer);
+
+/* Takes over the policy's numbers. */
+void hkm_tiny_apply(struct hkm_heap *heap, const struct hkm_policy *policy);
+
+/* Moves all hot blocks to their slabs and releases the slabs that become empty. */
+void hkm_tiny_flush(struct hkm_heap *heap);
+
+/* Releases kept empty slabs down to `keep`. */
+void hkm_tiny_release_empty(struct hkm_heap *heap, uint32_t keep);
+
+/* Flushes, and gives the pages of partly used slabs back that hold no live block (trim.c); result: bytes. */
+size_t hkm_tiny_trim(struct hkm_heap *heap);
+
+/* Takes up to `limit` blocks out of a slab's free_map; result: their list, *count their number. */
+struct hkm_block *hkm_tiny_take_mapped(struct hkm_slab *slab, uint32_t limit, uint32_t *count);
+
+/* ---- Remote frees (remote.c) ---- */
+
+/* Frees a block of another heap: puts it into the outbox for it, which is sent when it is full. `from` is
+ * the calling thread's heap (not entered), or NULL if it has none. */
+void hkm_remote_free(struct hkm_heap *from, struct hkm_heap *owner, uint32_t block_size, void *pointer);
+
+/* Sends what the outboxes hold. */
+void hkm_remote_send_all(struct hkm_heap *heap);
+
+/* Frees everything in the inbox; result: whether there was anything. */
+bool hkm_remote_receive(struct hkm_heap *heap);
+
+/* fork, in the child: makes the outboxes whole of a heap whose thread was copied at any moment. */
+void hkm_remote_repair(struct hkm_heap *heap);
+
+/* Debug: asserts the invariants of all slabs and lists of a heap. */
+void hkm_tiny_check(const struct hkm_heap *heap);
+
+#endif
