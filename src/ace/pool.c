@@ -210,18 +210,26 @@ void hkm_pool_release_idle(bool all)
 	}
 }
 
-/* Whole pages inside the free blocks of a span. */
+/* Gives back the whole pages inside runs of neighbouring free blocks of a span. */
 static size_t trim_span(const struct hkm_slab *slab)
 {
 	struct hkm_range ranges[64];
 	size_t count = 0, bytes = 0, page_size = hkm_os_page_size();
-	for (uint64_t bits = slab->free_bits; bits != 0; bits &= bits - 1) {
-		uintptr_t start = (uintptr_t)hkm_slab_start(slab) + (size_t)__builtin_ctzl(bits) * slab->block_size;
-		uintptr_t first = hkm_align_up(start, page_size), end = (start + slab->block_size) & ~(page_size - 1);
-		if (first < end) {
-			ranges[count].start = (void *)first;
-			ranges[count++].size = end - first;
-			bytes += end - first;
+	uintptr_t base = (uintptr_t)hkm_slab_start(slab);
+	for (uint64_t bits = slab->free_bits; bits != 0;) {
+		unsigned first = (unsigned)__builtin_ctzl(bits);
+		uint64_t behind = ~(bits >> first); /* its lowest bit set: the first block in use behind the run */
+		unsigned length = behind != 0 ? (unsigned)__builtin_ctzl(behind) : 64 - first;
+		bits &= length + first >= 64 ? 0 : UINT64_MAX << (first + length);
+		uintptr_t start = hkm_align_up(base + (size_t)first * slab->block_size, page_size);
+		uintptr_t end = base + (size_t)(first + length) * slab->block_size;
+		/* Behind the last block there is nothing but the tail of the span. */
+		end = first + length == slab->capacity ? base + ((size_t)slab->slices << HKM_SLICE_SHIFT) :
+							  end & ~(page_size - 1);
+		if (start < end) {
+			ranges[count].start = (void *)start;
+			ranges[count++].size = end - start;
+			bytes += end - start;
 		}
 	}
 	return count > 0 && hkm_os_purge(ranges, count) ? bytes : 0;

@@ -1,8 +1,9 @@
 /* cxx.c - operator new and delete, in libhakmem.so and libhakmem.a only.
  *
  * Written in C under their mangled names (Itanium C++ ABI, 64-bit), so that the library needs no C++ runtime.
- * On failure the new-handler is called until it gives up; then the throwing forms let the C++ runtime, if there
- * is one in the process, throw std::bad_alloc through these frames (compiled with -fexceptions).
+ * On failure the new-handler is called until it gives up; then the C++ runtime, if there is one in the process,
+ * throws std::bad_alloc through these frames (compiled with -fexceptions). The nothrow forms are the runtime's
+ * own: they call these and catch what a new-handler throws, which C cannot.
  */
 #include <stdlib.h>
 
@@ -26,7 +27,7 @@ static void *try_once(size_t size, size_t alignment)
 	return hkm_is_power_of_two(alignment) ? hkm_allocate_aligned(size, alignment) : NULL;
 }
 
-HKM_SLOW static void *try_again(size_t size, size_t alignment, bool throws)
+HKM_SLOW static void *try_again(size_t size, size_t alignment)
 {
 	for (;;) {
 		new_handler handler = _ZSt15get_new_handlerv != NULL ? _ZSt15get_new_handlerv() : NULL;
@@ -37,26 +38,23 @@ HKM_SLOW static void *try_again(size_t size, size_t alignment, bool throws)
 		if (block != NULL)
 			return block;
 	}
-	if (throws && _ZSt17__throw_bad_allocv != NULL)
+	if (_ZSt17__throw_bad_allocv != NULL)
 		_ZSt17__throw_bad_allocv();
-	if (throws) {
-		hkm_warn("operator new: no memory for %zu bytes, and no C++ runtime to throw bad_alloc", size);
-		abort();
-	}
-	return NULL;
+	hkm_warn("operator new: no memory for %zu bytes, and no C++ runtime to throw bad_alloc", size);
+	abort();
 }
 
-HKM_HOT void *new_block(size_t size, size_t alignment, bool throws)
+HKM_HOT void *new_block(size_t size, size_t alignment)
 {
 	void *block = try_once(size, alignment);
-	return HKM_LIKELY(block != NULL) ? block : try_again(size, alignment, throws);
+	return HKM_LIKELY(block != NULL) ? block : try_again(size, alignment);
 }
 
-#define NEW(name, parameters, size, alignment, throws) \
+#define NEW(name, parameters, size, alignment) \
 	EXPORT void *name parameters; \
 	EXPORT void *name parameters \
 	{ \
-		return new_block(size, alignment, throws); \
+		return new_block(size, alignment); \
 	}
 
 #define DELETE(name, ...) \
@@ -69,14 +67,10 @@ HKM_HOT void *new_block(size_t size, size_t alignment, bool throws)
 /* clang-format off */
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wunused-parameter"
-NEW(_Znwm, (size_t size), size, 0, true)                                                    /* new */
-NEW(_Znam, (size_t size), size, 0, true)                                                    /* new[] */
-NEW(_ZnwmRKSt9nothrow_t, (size_t size, const void *tag), size, 0, false)                    /* nothrow */
-NEW(_ZnamRKSt9nothrow_t, (size_t size, const void *tag), size, 0, false)
-NEW(_ZnwmSt11align_val_t, (size_t size, size_t alignment), size, alignment, true)           /* aligned */
-NEW(_ZnamSt11align_val_t, (size_t size, size_t alignment), size, alignment, true)
-NEW(_ZnwmSt11align_val_tRKSt9nothrow_t, (size_t size, size_t alignment, const void *tag), size, alignment, false)
-NEW(_ZnamSt11align_val_tRKSt9nothrow_t, (size_t size, size_t alignment, const void *tag), size, alignment, false)
+NEW(_Znwm, (size_t size), size, 0)                                                          /* new */
+NEW(_Znam, (size_t size), size, 0)                                                          /* new[] */
+NEW(_ZnwmSt11align_val_t, (size_t size, size_t alignment), size, alignment)                 /* aligned */
+NEW(_ZnamSt11align_val_t, (size_t size, size_t alignment), size, alignment)
 
 DELETE(_ZdlPv)                                                                              /* delete */
 DELETE(_ZdaPv)                                                                              /* delete[] */

@@ -43,12 +43,15 @@ HKM_HOT void hkm_fast_free(void *pointer)
 		hkm_free_slow(pointer);
 		return;
 	}
-	struct hkm_bin *bin = atomic_load_explicit(&hkm_window.bins[slice], memory_order_relaxed);
-	/* Only this thread stores its own bins there, so one that is found is current; see hkm_span_set_bin. */
-	if (HKM_UNLIKELY(((uintptr_t)bin ^ (uintptr_t)heap) >= HKM_HEAP_ALIGNMENT)) {
+	/* Only this thread stores its own bins there, so one that is found is current; see hkm_span_set_bin. The
+	 * difference of a bin and the heap it lies in is its offset; of all else (NULL, another heap) it is more. */
+	struct hkm_bin *found = atomic_load_explicit(&hkm_window.bins[slice], memory_order_relaxed);
+	uintptr_t bin_offset = (uintptr_t)found ^ (uintptr_t)heap;
+	if (HKM_UNLIKELY(bin_offset >= HKM_HEAP_ALIGNMENT)) {
 		hkm_free_slow(pointer);
 		return;
 	}
+	struct hkm_bin *bin = (struct hkm_bin *)((char *)heap + bin_offset);
 	struct hkm_block *block = pointer, *head = bin->head;
 	if (HKM_UNLIKELY(block == head)) {
 		hkm_free_twice(pointer);

@@ -176,11 +176,27 @@ static void free_tiny_remote(struct hkm_heap *heap, struct hkm_heap *owner, stru
 		hkm_remote_free(heap, owner, slab->block_size, pointer);
 }
 
+/* No live block starts at `pointer`, nor in its slice: says what it looks like. */
+HKM_SLOW static void report_wrong_free(void *pointer)
+{
+	bool freed = hkm_slice_is_ours(hkm_slice_of(pointer)) ?
+			     *hkm_state_of(pointer) == hkm_state(HKM_STATE_CACHED, pointer) :
+			     hkm_big_was_freed(pointer);
+	bool misaligned = (uintptr_t)pointer % 8 != 0;
+	/* This may be the process's first call: HAKMEM_ON_ERROR is to be known. */
+	hkm_heap_get();
+	hkm_misuse("free", freed ? "double free of" : misaligned ? "misaligned pointer" : "invalid pointer", pointer);
+}
+
 void hkm_free_slow(void *pointer)
 {
 	if (pointer == NULL)
 		return;
-	struct hkm_heap *heap = hkm_tls_heap != &hkm_no_heap ? hkm_tls_heap : NULL;
+	struct hkm_heap *heap = hkm_tls_heap;
+	if (HKM_UNLIKELY(heap == &hkm_no_heap)) /* a thread that only frees sends messages, too */
+		heap = hkm_heap_get();
+	else if (HKM_UNLIKELY(heap == &hkm_ended_heap)) /* the C library clears up behind a thread */
+		heap = NULL;
 	size_t slice = hkm_slice_of(pointer);
 	if (HKM_UNLIKELY(heap != NULL && heap->in_slow_path)) {
 		if (!hkm_reserve_free(pointer))
@@ -189,7 +205,7 @@ void hkm_free_slow(void *pointer)
 	}
 	if (HKM_UNLIKELY(!hkm_slice_is_ours(slice))) {
 		if (!hkm_reserve_free(pointer) && !free_big(heap, pointer))
-			hkm_misuse("free", "invalid pointer", pointer);
+			report_wrong_free(pointer);
 		return;
 	}
 	struct hkm_slab *slab = &hkm_window.slabs[slice];
@@ -200,7 +216,7 @@ void hkm_free_slow(void *pointer)
 	else if (HKM_LIKELY(slab->kind >= HKM_KIND_MID))
 		hkm_ace_free(heap, slab, pointer, "free");
 	else
-		hkm_misuse("free", "invalid pointer", pointer);
+		report_wrong_free(pointer);
 	if (heap != NULL)
 		hkm_free_deferred(heap);
 }
@@ -260,8 +276,10 @@ static size_t usable_size(const void *pointer, const char *call)
 		else if (slab->kind != HKM_KIND_NONE)
 			size = hkm_ace_usable(slab, pointer);
 	}
-	if (HKM_UNLIKELY(size == 0))
+	if (HKM_UNLIKELY(size == 0)) {
+		hkm_heap_get(); /* as in report_wrong_free */
 		hkm_misuse(call, "invalid pointer", pointer);
+	}
 	return size;
 }
 

@@ -175,7 +175,7 @@ size_t hkm_big_purge(uint64_t before_ms, size_t keep_bytes)
 
 /* ---- Allocation ---------------------------------------------------------------------------------------- */
 
-/* A new mapping, and as much of the cache's oldest given back. */
+/* A new mapping, and as much of the cache's oldest given back; NULL if the system refuses. */
 static char *map_new(const struct hkm_policy *policy, size_t size, size_t alignment)
 {
 	size_t cached = hkm_counted(&kept_bytes);
@@ -184,31 +184,33 @@ static char *map_new(const struct hkm_policy *policy, size_t size, size_t alignm
 	if (huge)
 		alignment = hkm_max(alignment, HUGE_PAGE);
 	char *start = hkm_os_map_aligned(size, alignment);
-	if (start == NULL) {
-		/* Everything idle goes before the program is told that there is no memory. */
-		hkm_big_purge(UINT64_MAX, 0);
-		start = hkm_os_map_aligned(size, alignment);
-	}
 	if (start != NULL && huge)
 		hkm_os_huge_pages(start, size, true);
 	return start;
 }
 
-/* Takes a kept mapping that fits, or one that can be grown, off the cache; NULL: none. */
-static struct mapping *take_kept(const struct hkm_policy *policy, size_t size, size_t alignment)
+/* Takes a kept mapping of at most `most` bytes that fits off the cache; NULL: none. */
+static struct mapping *take_fitting(size_t size, size_t most, size_t alignment)
 {
-	size_t most = size + size / 1000 * (policy->big_surplus - 1000);
 	hkm_lock_acquire(&hkm_big_lock);
 	struct mapping *mapping = find_fitting(size, most, alignment);
-	bool fits = mapping != NULL;
-	if (!fits && alignment <= hkm_os_page_size())
-		mapping = find_smaller(size);
-	hkm_count(fits ? &hits : &misses, 1);
+	if (mapping != NULL)
+		kept_remove(mapping);
+	hkm_count(mapping != NULL ? &hits : &misses, 1);
+	hkm_lock_release(&hkm_big_lock);
+	return mapping;
+}
+
+/* Takes a kept mapping that is too small and grows it; NULL: none, or the system refuses. */
+static struct mapping *take_grown(size_t size)
+{
+	hkm_lock_acquire(&hkm_big_lock);
+	struct mapping *mapping = find_smaller(size);
 	if (mapping != NULL)
 		kept_remove(mapping);
 	hkm_lock_release(&hkm_big_lock);
-	if (mapping == NULL || fits)
-		return mapping;
+	if (mapping == NULL)
+		return NULL;
 	char *start = hkm_os_remap(mapping->start, mapping->size, size, true);
 	hkm_lock_acquire(&hkm_big_lock);
 	if (start != NULL) {
@@ -217,27 +219,44 @@ static struct mapping *take_kept(const struct hkm_policy *policy, size_t size, s
 		hkm_count(&remaps, 1);
 	} else {
 		kept_insert(mapping);
-		mapping = NULL;
 	}
 	hkm_lock_release(&hkm_big_lock);
+	return start != NULL ? mapping : NULL;
+}
+
+/* A mapping of its own for the request, its structure included; NULL: no memory. */
+static struct mapping *take_new(const struct hkm_policy *policy, size_t size, size_t alignment)
+{
+	struct mapping *mapping = hkm_meta_alloc(sizeof *mapping);
+	if (mapping == NULL)
+		return NULL;
+	mapping->size = size;
+	mapping->start = map_new(policy, size, alignment);
+	if (mapping->start == NULL) {
+		hkm_meta_free(mapping, sizeof *mapping);
+		return NULL;
+	}
 	return mapping;
 }
 
 void *hkm_big_alloc(const struct hkm_policy *policy, size_t size, size_t alignment, bool *zeroed)
 {
 	size = hkm_align_up(hkm_max(size, (size_t)1 << SMALLEST_LOG), hkm_os_page_size());
-	struct mapping *mapping = take_kept(policy, size, alignment);
+	struct mapping *mapping = take_fitting(size, size + size / 1000 * (policy->big_surplus - 1000), alignment);
+	if (mapping == NULL && alignment <= hkm_os_page_size())
+		mapping = take_grown(size);
 	*zeroed = mapping == NULL;
+	if (mapping == NULL)
+		mapping = take_new(policy, size, alignment);
 	if (mapping == NULL) {
-		mapping = hkm_meta_alloc(sizeof *mapping);
+		/* Before the program is told that there is no memory: a kept mapping of any size, and then all that is
+		 * kept goes for another try. */
+		mapping = take_fitting(size, SIZE_MAX >> 17, alignment);
+		*zeroed = mapping == NULL;
+		if (mapping == NULL && hkm_big_purge(UINT64_MAX, 0) > 0)
+			mapping = take_new(policy, size, alignment);
 		if (mapping == NULL)
 			return NULL;
-		mapping->size = size;
-		mapping->start = map_new(policy, size, alignment);
-		if (mapping->start == NULL) {
-			hkm_meta_free(mapping, sizeof *mapping);
-			return NULL;
-		}
 	}
 	/* Once the lock is let go, the block may be freed by nobody but the caller. */
 	hkm_lock_acquire(&hkm_big_lock);
@@ -257,6 +276,16 @@ bool hkm_big_free(const struct hkm_policy *policy, void *pointer)
 	hkm_lock_release(&hkm_big_lock);
 	if (mapping != NULL)
 		hkm_big_purge(0, policy->big_cache_bytes);
+	return mapping != NULL;
+}
+
+bool hkm_big_was_freed(const void *pointer)
+{
+	hkm_lock_acquire(&hkm_big_lock);
+	const struct mapping *mapping = oldest;
+	while (mapping != NULL && mapping->start != pointer)
+		mapping = mapping->newer;
+	hkm_lock_release(&hkm_big_lock);
 	return mapping != NULL;
 }
 

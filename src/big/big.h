@@ -22,6 +22,9 @@ void *hkm_big_alloc(const struct hkm_policy *policy, size_t size, size_t alignme
 /* Frees a block; result: false if none starts at `pointer`. */
 bool hkm_big_free(const struct hkm_policy *policy, void *pointer);
 
+/* Whether a block at `pointer` has been freed and is still kept: tells a double free from a wild pointer. */
+bool hkm_big_was_freed(const void *pointer);
+
 /* Usable bytes of the block at `pointer`; 0 if none starts there. */
 size_t hkm_big_usable(const void *pointer);
 

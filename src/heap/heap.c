@@ -15,8 +15,9 @@
 #define CLOCK_TICK_MS 4       /* resolution of hkm_os_now_ms */
 #define SLOW_POLL_MS 50       /* polls further apart than this: the thread is almost idle */
 
-/* Nobody may enter these two. */
+/* Nobody may enter these three. */
 _Alignas(HKM_HEAP_ALIGNMENT) struct hkm_heap hkm_no_heap = { .in_slow_path = true };
+_Alignas(HKM_HEAP_ALIGNMENT) struct hkm_heap hkm_ended_heap = { .in_slow_path = true };
 /* Stands for the heap that a thread is just making. */
 static _Alignas(HKM_HEAP_ALIGNMENT) struct hkm_heap starting_heap = { .in_slow_path = true };
 
@@ -109,6 +110,7 @@ static void tick(struct hkm_heap *heap, const struct hkm_policy *policy, uint64_
 	uint64_t requests = atomic_load_explicit(&trim_requests, memory_order_relaxed);
 	hkm_remote_receive(heap);
 	hkm_remote_send_all(heap);
+	hkm_tiny_decay(heap);
 	bool holds = hkm_ace_decay(heap, policy);
 	hkm_pool_release_idle(false);
 	hkm_tiny_release_empty(heap, 0);
@@ -199,7 +201,7 @@ static void thread_exit(void *value)
 	hkm_tiny_flush(heap);
 	hkm_tiny_release_empty(heap, 0);
 	hkm_heap_leave(heap);
-	hkm_tls_heap = &hkm_no_heap;
+	hkm_tls_heap = &hkm_ended_heap;
 	hkm_lock_acquire(&registry_lock);
 	hkm_lock_acquire(&heap->reader.lock);
 	abandon(heap);
@@ -267,7 +269,7 @@ HKM_SLOW static struct hkm_heap *heap_acquire(void)
 struct hkm_heap *hkm_heap_get(void)
 {
 	struct hkm_heap *heap = hkm_tls_heap;
-	if (HKM_LIKELY(heap != &hkm_no_heap))
+	if (HKM_LIKELY(heap != &hkm_no_heap && heap != &hkm_ended_heap))
 		return heap != &starting_heap ? heap : NULL;
 	return heap_acquire();
 }

@@ -40,6 +40,8 @@ struct hkm_tiny {
 	int32_t hot_capacity;         /* blocks on the hot list, from the policy */
 	int32_t credit;               /* blocks that the hot list may still take, beyond bin->room */
 	uint32_t refill_batch;        /* blocks carved at once, from the policy */
+	struct hkm_block *seen_head;  /* of the bin at the last tick, never followed */
+	int32_t seen_room;            /* likewise */
 	hkm_counter slabs;            /* owned in all */
 	hkm_counter refills;
 };
@@ -106,13 +108,14 @@ struct hkm_heap {
 };
 HKM_STATIC_ASSERT(sizeof(((struct hkm_heap *)0)->bins) <= HKM_HEAP_ALIGNMENT, "a bin leads to its heap");
 
-/* The calling thread's heap; hkm_no_heap before its first allocation and after its end. Initial-exec: one
+/* The calling thread's heap; hkm_no_heap before its first call, hkm_ended_heap after its end. Initial-exec: one
  * load from the thread pointer. */
 extern _Thread_local struct hkm_heap *hkm_tls_heap
 	__attribute__((tls_model("initial-exec"), visibility("hidden")));
 
-/* A heap whose lists are empty and to which no slab belongs: every fast path falls through it. */
+/* Heaps whose lists are empty and to which no slab belongs: every fast path falls through them. */
 extern struct hkm_heap hkm_no_heap __attribute__((visibility("hidden")));
+extern struct hkm_heap hkm_ended_heap __attribute__((visibility("hidden")));
 
 static inline struct hkm_heap *hkm_heap_of_bin(const struct hkm_bin *bin)
 {

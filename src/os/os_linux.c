@@ -206,8 +206,9 @@ void hkm_os_usage(struct hkm_os_usage *usage)
 	struct rusage own = { 0 };
 	getrusage(RUSAGE_SELF, &own);
 	usage->page_faults = (uint64_t)own.ru_minflt + (uint64_t)own.ru_majflt;
-	usage->peak_resident = (size_t)own.ru_maxrss * 1024;
 	usage->resident = resident_now();
+	/* The kernel counts the two in different ways, and batches the counts of each processor. */
+	usage->peak_resident = hkm_max((size_t)own.ru_maxrss * 1024, usage->resident);
 	errno = saved;
 }
 

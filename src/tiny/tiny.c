@@ -243,19 +243,47 @@ HKM_SLOW void hkm_tiny_free_full(struct hkm_heap *heap, struct hkm_bin *bin, voi
 	free_to_slab(heap, slab_of(pointer), pointer, false);
 }
 
+/* Moves the blocks of the hot list behind the first `keep` to their slabs. */
+static void bin_cut(struct hkm_heap *heap, struct hkm_bin *bin, int32_t keep)
+{
+	struct hkm_tiny *tiny = &heap->tiny[class_of_bin(heap, bin)];
+	struct hkm_block **link = &bin->head;
+	for (int32_t i = 0; i < keep && *link != NULL; i++)
+		link = &(*link)->next;
+	struct hkm_block *block = *link;
+	*link = NULL;
+	tiny->credit = tiny->hot_capacity - keep;
+	bin->room = 0;
+	while (block != NULL) {
+		struct hkm_block *next = block->next;
+		free_to_slab(heap, slab_of(block), block, true);
+		block = next;
+	}
+}
+
 void hkm_tiny_flush(struct hkm_heap *heap)
 {
 	for (unsigned class = 0; class < HKM_TINY_CLASSES; class++) {
-		struct hkm_bin *bin = &heap->bins[class];
-		struct hkm_block *block = bin->head;
-		bin->head = NULL;
-		bin->room = 0;
+		bin_cut(heap, &heap->bins[class], 0);
 		heap->tiny[class].credit = 0;
-		while (block != NULL) {
-			struct hkm_block *next = block->next;
-			free_to_slab(heap, slab_of(block), block, true);
-			block = next;
-		}
+	}
+}
+
+void hkm_tiny_decay(struct hkm_heap *heap)
+{
+	for (unsigned class = 0; class < HKM_TINY_CLASSES; class++) {
+		struct hkm_bin *bin = &heap->bins[class];
+		struct hkm_tiny *tiny = &heap->tiny[class];
+		if (bin->head == NULL)
+			continue;
+		bool unused = bin->head == tiny->seen_head && bin->room == tiny->seen_room;
+		int32_t length = 0;
+		for (struct hkm_block *block = bin->head; !unused && block != NULL; block = block->next)
+			length++;
+		bin_cut(heap, bin, length / 2);
+		bin_grant(heap, bin, tiny);
+		tiny->seen_head = bin->head;
+		tiny->seen_room = bin->room;
 	}
 }
 

@@ -41,6 +41,10 @@ void hkm_tiny_apply(struct hkm_heap *heap, const struct hkm_policy *policy);
 /* Moves all hot blocks to their slabs and releases the slabs that become empty. */
 void hkm_tiny_flush(struct hkm_heap *heap);
 
+/* Once a tick: hot lists that have not changed since the last go to their slabs, others lose their older half;
+ * blocks that lie on a hot list for long would hold on to slabs that are otherwise empty. */
+void hkm_tiny_decay(struct hkm_heap *heap);
+
 /* Releases kept empty slabs down to `keep`. */
 void hkm_tiny_release_empty(struct hkm_heap *heap, uint32_t keep);
 

@@ -1,0 +1,169 @@
+/* test_giveback.c - memory goes back: after a peak, a program that runs on at a low level is
+ * soon small again, whoever freed the blocks.
+ */
+#include "cmocka_tests.h"
+#include "support.h"
+
+#include <pthread.h>
+#include <semaphore.h>
+#include <unistd.h>
+
+#include "names.h"
+
+#define PEAK_BYTES (200 * MIB)
+#define POINTERS (PEAK_BYTES / 64)
+#define PATIENCE 3.0     /* seconds until the memory must be back */
+#define KEPT_PERCENT 15  /* of the peak */
+
+enum who {
+	OWNER_FREES,         /* the thread that allocated */
+	OTHER_FREES_AND_ENDS,
+	OTHER_FREES_AND_IDLES,
+	OWNER_ENDS_FIRST,    /* the allocating thread ends, the main thread frees */
+	WHO_COUNT
+};
+
+static const char *const who_names[WHO_COUNT] = {
+	"the owner frees", "another thread frees and ends", "another thread frees and idles",
+	"the owner ends, the main thread frees"
+};
+
+struct scenario {
+	enum block_kind kind;
+	enum who who;
+};
+
+static enum block_kind kind;
+static void **blocks;
+static size_t block_count;
+static sem_t all_freed;
+
+static void *fill_up(void *argument)
+{
+	struct random_source random = { 3 };
+	size_t bytes = 0;
+
+	while (bytes < PEAK_BYTES && block_count < POINTERS) {
+		size_t size = random_size_of_kind(&random, kind);
+		char *block = malloc(size);
+
+		require(block != NULL, "no memory");
+		for (size_t at = 0; at < size; at += 4096)
+			block[at] = 1;
+		block[size - 1] = 1;
+		blocks[block_count++] = block;
+		bytes += size;
+	}
+	return argument;
+}
+
+static void *free_all(void *argument)
+{
+	struct random_source random = { 4 };
+
+	/* In random order, as programs do. */
+	for (size_t left = block_count; left > 0; left--) {
+		size_t at = random_between(&random, 0, left - 1);
+
+		free(blocks[at]);
+		blocks[at] = blocks[left - 1];
+	}
+	sem_post(&all_freed);
+	return argument;
+}
+
+static void *free_all_and_idle(void *argument)
+{
+	free_all(argument);
+	pause();
+	return argument;
+}
+
+static void run_scenario(const void *argument)
+{
+	const struct scenario *scenario = argument;
+	pthread_t thread;
+	size_t peak;
+	size_t now;
+	double end;
+
+	kind = scenario->kind;
+	blocks = map_pages(POINTERS * sizeof *blocks);
+	sem_init(&all_freed, 0, 0);
+	if (scenario->who == OWNER_ENDS_FIRST) {
+		pthread_create(&thread, NULL, fill_up, NULL);
+		pthread_join(thread, NULL);
+	} else {
+		fill_up(NULL);
+	}
+	peak = resident_bytes();
+	require(peak > PEAK_BYTES * 9 / 10, "the peak is only %zu KiB", peak / KIB);
+
+	if (scenario->who == OTHER_FREES_AND_ENDS) {
+		pthread_create(&thread, NULL, free_all, NULL);
+		pthread_join(thread, NULL);
+	} else if (scenario->who == OTHER_FREES_AND_IDLES) {
+		pthread_create(&thread, NULL, free_all_and_idle, NULL);
+		sem_wait(&all_freed);
+	} else {
+		free_all(NULL);
+	}
+	release_pages(blocks, POINTERS * sizeof *blocks);
+
+	end = seconds_now() + PATIENCE;
+	do {
+		for (int i = 0; i < 20; i++) {
+			free(opaque_pointer(malloc(100)));
+			usleep(1000);
+		}
+		now = resident_bytes();
+	} while (now >= peak / 100 * KEPT_PERCENT && seconds_now() < end);
+	require(now < peak / 100 * KEPT_PERCENT,
+		"%s blocks, %s: %zu of %zu KiB are still resident after %.0f s",
+		kind_name(scenario->kind), who_names[scenario->who], now / KIB, peak / KIB, PATIENCE);
+}
+
+static void memory_of(enum block_kind of_kind)
+{
+	struct scenario scenarios[WHO_COUNT];
+
+	for (size_t i = 0; i < WHO_COUNT; i++)
+		scenarios[i] = (struct scenario){ of_kind, (enum who)i };
+	run_in_children(run_scenario, scenarios, sizeof scenarios[0], WHO_COUNT, WHO_COUNT, 60);
+}
+
+static void tiny_blocks_go_back(void **state)
+{
+	(void)state;
+	memory_of(KIND_TINY);
+}
+
+static void mid_blocks_go_back(void **state)
+{
+	(void)state;
+	memory_of(KIND_MID);
+}
+
+static void large_blocks_go_back(void **state)
+{
+	(void)state;
+	memory_of(KIND_LARGE);
+}
+
+static void big_blocks_go_back(void **state)
+{
+	(void)state;
+	memory_of(KIND_BIG);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(tiny_blocks_go_back),
+		cmocka_unit_test(mid_blocks_go_back),
+		cmocka_unit_test(large_blocks_go_back),
+		cmocka_unit_test(big_blocks_go_back),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,255 @@
+/* misuse.c - does one wrong thing with the allocator, named by its argument; test_misuse.py
+ * and test_environment.py look at what happens.
+ *
+ * Standard output gets two lines: the pointer that is used wrongly (0x...), and "survived" if
+ * the process is still there afterwards and its heap still works.
+ */
+#include "support.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "names.h"
+
+static char static_bytes[4096] __attribute__((aligned(64)));
+
+static void announce(const void *pointer)
+{
+	char line[32];
+	int length = snprintf(line, sizeof line, "0x%lx\n", (unsigned long)(uintptr_t)pointer);
+
+	(void)!write(STDOUT_FILENO, line, (size_t)length);
+}
+
+static void wrong_free(void *pointer)
+{
+	announce(pointer);
+	free(opaque_pointer(pointer));
+}
+
+static void wrong_realloc(void *pointer)
+{
+	announce(pointer);
+	require(realloc(opaque_pointer(pointer), 5000) == NULL, "realloc of a wrong pointer");
+}
+
+static void *at(void *pointer, ptrdiff_t distance)
+{
+	return opaque_pointer((char *)pointer + distance);
+}
+
+static void *wild(uintptr_t address)
+{
+	return opaque_pointer((void *)address);
+}
+
+/* A pointer to a block that was just freed. */
+static void *freed(size_t size)
+{
+	void *block = malloc(size);
+
+	require(block != NULL, "no memory");
+	free(block);
+	return opaque_pointer(block);
+}
+
+static void *free_in_thread(void *block)
+{
+	free(block);
+	return NULL;
+}
+
+static void *freed_by_a_thread(size_t size)
+{
+	void *block = malloc(size);
+	pthread_t thread;
+
+	pthread_create(&thread, NULL, free_in_thread, block);
+	pthread_join(thread, NULL);
+	return opaque_pointer(block);
+}
+
+/* Freed, and another block of the same size after it: no longer on top of a list. */
+static void *freed_before_another(size_t size)
+{
+	void *block = malloc(size);
+	void *other = malloc(size);
+
+	free(block);
+	free(other);
+	return opaque_pointer(block);
+}
+
+static void *mapped_page(bool keep)
+{
+	void *page = mmap(NULL, 65536, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	require(page != MAP_FAILED, "mmap");
+	if (!keep)
+		munmap(page, 65536);
+	return page;
+}
+
+static void stack_pointer(void)
+{
+	char bytes[256] __attribute__((aligned(64)));
+
+	wrong_free(opaque_pointer(bytes));
+}
+
+static void static_pointer(void) { wrong_free(static_bytes + 64); }
+static void function_pointer(void) { wrong_free(wild((uintptr_t)announce & ~(uintptr_t)15)); }
+static void mapped_pointer(void) { wrong_free(at(mapped_page(true), 4096)); }
+static void unmapped_pointer(void) { wrong_free(at(mapped_page(false), 4096)); }
+static void far_below_heap(void) { wrong_free(at(malloc(100), -(ptrdiff_t)(64 * GIB))); }
+static void far_above_heap(void) { wrong_free(at(malloc(100), (ptrdiff_t)(64 * GIB))); }
+static void wild_1(void) { wrong_free(wild(1)); }
+static void wild_16(void) { wrong_free(wild(16)); }
+static void wild_page_one(void) { wrong_free(wild(4096)); }
+static void wild_noncanonical(void) { wrong_free(wild(0xdeadbeefdeadbee0u)); }
+static void wild_first_noncanonical(void) { wrong_free(wild(0x0000800000000000u)); }
+static void wild_kernel(void) { wrong_free(wild(0xffff800000000010u)); }
+static void wild_last(void) { wrong_free(wild(UINTPTR_MAX - 15)); }
+static void misaligned_tiny(void) { wrong_free(at(malloc(100), 1)); }
+static void misaligned_tiny_by_4(void) { wrong_free(at(malloc(100), 4)); }
+static void misaligned_mid(void) { wrong_free(at(malloc(5000), 3)); }
+static void misaligned_large(void) { wrong_free(at(malloc(300000), 8)); }
+static void misaligned_big(void) { wrong_free(at(malloc(5 * MIB), 1)); }
+static void interior_tiny(void) { wrong_free(at(malloc(256), 16)); }
+static void interior_tiny_1024(void) { wrong_free(at(malloc(1024), 512)); }
+static void interior_mid(void) { wrong_free(at(malloc(5000), 1600)); }
+static void interior_mid_first(void) { wrong_free(at(malloc(30000), 16)); }
+static void interior_mid_page(void) { wrong_free(at(malloc(30000), 4096)); }
+static void interior_large(void) { wrong_free(at(malloc(300000), 65536)); }
+static void interior_large_first(void) { wrong_free(at(malloc(1500000), 16)); }
+static void interior_large_64k(void) { wrong_free(at(malloc(1500000), 1048576)); }
+static void interior_big(void) { wrong_free(at(malloc(9 * MIB), 4096)); }
+static void interior_big_first(void) { wrong_free(at(malloc(9 * MIB), 16)); }
+static void interior_big_2m(void) { wrong_free(at(malloc(9 * MIB), (ptrdiff_t)(2 * MIB))); }
+static void interior_big_4m(void) { wrong_free(at(malloc(9 * MIB), (ptrdiff_t)(4 * MIB))); }
+static void double_tiny_8(void) { wrong_free(freed(8)); }
+static void double_tiny(void) { wrong_free(freed(100)); }
+static void double_tiny_1024(void) { wrong_free(freed(1024)); }
+static void double_mid(void) { wrong_free(freed(5000)); }
+static void double_mid_deep(void) { wrong_free(freed_before_another(5000)); }
+static void double_mid_thread(void) { wrong_free(freed_by_a_thread(5000)); }
+static void double_large(void) { wrong_free(freed(300000)); }
+static void double_large_deep(void) { wrong_free(freed_before_another(300000)); }
+static void double_large_thread(void) { wrong_free(freed_by_a_thread(300000)); }
+static void double_big(void) { wrong_free(freed(5 * MIB)); }
+static void double_big_deep(void) { wrong_free(freed_before_another(5 * MIB)); }
+static void double_big_thread(void) { wrong_free(freed_by_a_thread(5 * MIB)); }
+static void double_huge(void) { wrong_free(freed(700 * MIB)); }
+static void realloc_static(void) { wrong_realloc(static_bytes + 64); }
+static void realloc_wild(void) { wrong_realloc(wild(0xdeadbeefdeadbee0u)); }
+static void realloc_freed_mid(void) { wrong_realloc(freed(5000)); }
+static void realloc_freed_large(void) { wrong_realloc(freed(300000)); }
+static void realloc_freed_big(void) { wrong_realloc(freed(5 * MIB)); }
+static void realloc_interior_mid(void) { wrong_realloc(at(malloc(5000), 1600)); }
+static void realloc_interior_big(void) { wrong_realloc(at(malloc(9 * MIB), 4096)); }
+static void nothing_wrong(void) { announce(NULL); }
+
+static const struct {
+	const char *name;
+	void (*act)(void);
+} cases[] = {
+	{ "nothing", nothing_wrong },
+	{ "stack", stack_pointer },
+	{ "static", static_pointer },
+	{ "function", function_pointer },
+	{ "mapped", mapped_pointer },
+	{ "unmapped", unmapped_pointer },
+	{ "far-below-heap", far_below_heap },
+	{ "far-above-heap", far_above_heap },
+	{ "wild-1", wild_1 },
+	{ "wild-16", wild_16 },
+	{ "wild-page-one", wild_page_one },
+	{ "wild-noncanonical", wild_noncanonical },
+	{ "wild-first-noncanonical", wild_first_noncanonical },
+	{ "wild-kernel", wild_kernel },
+	{ "wild-last", wild_last },
+	{ "misaligned-tiny", misaligned_tiny },
+	{ "misaligned-tiny-by-4", misaligned_tiny_by_4 },
+	{ "misaligned-mid", misaligned_mid },
+	{ "misaligned-large", misaligned_large },
+	{ "misaligned-big", misaligned_big },
+	{ "interior-tiny", interior_tiny },
+	{ "interior-tiny-1024", interior_tiny_1024 },
+	{ "interior-mid", interior_mid },
+	{ "interior-mid-first", interior_mid_first },
+	{ "interior-mid-page", interior_mid_page },
+	{ "interior-large", interior_large },
+	{ "interior-large-first", interior_large_first },
+	{ "interior-large-64k", interior_large_64k },
+	{ "interior-big", interior_big },
+	{ "interior-big-first", interior_big_first },
+	{ "interior-big-2m", interior_big_2m },
+	{ "interior-big-4m", interior_big_4m },
+	{ "double-tiny-8", double_tiny_8 },
+	{ "double-tiny", double_tiny },
+	{ "double-tiny-1024", double_tiny_1024 },
+	{ "double-mid", double_mid },
+	{ "double-mid-deep", double_mid_deep },
+	{ "double-mid-thread", double_mid_thread },
+	{ "double-large", double_large },
+	{ "double-large-deep", double_large_deep },
+	{ "double-large-thread", double_large_thread },
+	{ "double-big", double_big },
+	{ "double-big-deep", double_big_deep },
+	{ "double-big-thread", double_big_thread },
+	{ "double-huge", double_huge },
+	{ "realloc-static", realloc_static },
+	{ "realloc-wild", realloc_wild },
+	{ "realloc-freed-mid", realloc_freed_mid },
+	{ "realloc-freed-large", realloc_freed_large },
+	{ "realloc-freed-big", realloc_freed_big },
+	{ "realloc-interior-mid", realloc_interior_mid },
+	{ "realloc-interior-big", realloc_interior_big },
+};
+
+/* Blocks of all kinds must not overlap or lose their content. */
+static void exercise_heap(void)
+{
+	enum { COUNT = 100 };
+	static void *blocks[COUNT];
+	static size_t sizes[COUNT];
+	struct random_source random = { 17 };
+
+	for (size_t turn = 0; turn < 5 * COUNT; turn++) {
+		size_t i = turn % COUNT;
+
+		if (blocks[i] != NULL) {
+			require(pattern_holds(blocks[i], sizes[i], sizes[i], i), "block was overwritten");
+			free(blocks[i]);
+		}
+		sizes[i] = random_size(&random);
+		blocks[i] = malloc(sizes[i]);
+		require(blocks[i] != NULL, "no memory");
+		fill_pattern(blocks[i], sizes[i], i);
+	}
+	for (size_t i = 0; i < COUNT; i++) {
+		require(pattern_holds(blocks[i], sizes[i], sizes[i], i), "block was overwritten");
+		free(blocks[i]);
+	}
+}
+
+int main(int argument_count, char **arguments)
+{
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		if (argument_count == 2 && strcmp(arguments[1], "--list") == 0) {
+			puts(cases[i].name);
+		} else if (argument_count == 2 && strcmp(arguments[1], cases[i].name) == 0) {
+			cases[i].act();
+			exercise_heap();
+			(void)!write(STDOUT_FILENO, "survived\n", strlen("survived\n"));
+			return 0;
+		}
+	}
+	if (argument_count == 2 && strcmp(arguments[1], "--list") == 0)
+		return 0;
+	fprintf(stderr, "usage: misuse CASE | --list\n");
+	return 2;
+}

@@ -1,0 +1,316 @@
+/* test_fork.c - fork from a program whose other threads are allocating, in parent and child;
+ * and the other ways to start a process.
+ */
+#include "cmocka_tests.h"
+#include "support.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "names.h"
+
+#ifdef HAKMEM_TEST_SANITIZED
+#define FORKS 40
+#else
+#define FORKS 250
+#endif
+#define CHILD_SECONDS 20 /* a child that lives longer hangs */
+#define BUSY_THREADS 3
+#define GIFTS 200        /* blocks that each busy thread allocates for the children to free */
+
+static void churn(struct random_source *random, size_t steps)
+{
+	struct {
+		void *start;
+		size_t size;
+	} blocks[64] = { 0 };
+
+	for (size_t i = 0; i < steps; i++) {
+		size_t at = random_between(random, 0, 63);
+
+		if (blocks[at].start != NULL) {
+			require(pattern_holds(blocks[at].start, blocks[at].size, blocks[at].size, at),
+				"block was overwritten");
+			free(blocks[at].start);
+		}
+		blocks[at].size = random_size(random);
+		blocks[at].start = malloc(blocks[at].size);
+		require(blocks[at].start != NULL, "no memory");
+		fill_pattern(blocks[at].start, blocks[at].size, at);
+	}
+	for (size_t at = 0; at < 64; at++)
+		free(blocks[at].start);
+}
+
+static void wait_for(pid_t child)
+{
+	int status = 0;
+
+	while (waitpid(child, &status, 0) < 0)
+		require(errno == EINTR, "waitpid: %s", strerror(errno));
+	require(!WIFSIGNALED(status), "child ended by signal %d%s", WTERMSIG(status),
+		WTERMSIG(status) == SIGALRM ? " (it hung)" : "");
+	require(WEXITSTATUS(status) == 0, "child ended with status %d", WEXITSTATUS(status));
+}
+
+/* ---- Under load ------------------------------------------------------------------- */
+
+static atomic_bool stop;
+static void *gifts[BUSY_THREADS][GIFTS];
+static pthread_barrier_t gifts_ready;
+
+static void *be_busy(void *argument)
+{
+	size_t number = (size_t)(uintptr_t)argument;
+	struct random_source random = { number };
+
+	for (size_t i = 0; i < GIFTS; i++) {
+		gifts[number][i] = malloc(16 + i * i % 3000);
+		require(gifts[number][i] != NULL, "no memory");
+	}
+	pthread_barrier_wait(&gifts_ready);
+	while (!atomic_load(&stop))
+		churn(&random, 50);
+	return NULL;
+}
+
+#ifndef HAKMEM_TEST_SANITIZED
+static void *churn_in_thread(void *argument)
+{
+	churn(argument, 200);
+	return NULL;
+}
+#endif
+
+/* The life of a child, which ends the process. Result in a grandchild: true, and it is to live
+ * this life too. */
+static bool live_as_child(uint64_t seed, bool forks)
+{
+	struct random_source random = { seed };
+
+	alarm(CHILD_SECONDS);
+	churn(&random, 200);
+	/* These belong to threads that do not exist here. */
+	for (size_t i = 0; i < GIFTS; i++)
+		free(gifts[seed % BUSY_THREADS][i]);
+	memset(gifts[seed % BUSY_THREADS], 0, sizeof gifts[0]);
+	if (seed % 5 == 0)
+		malloc_trim(0);
+	churn(&random, 100);
+#ifndef HAKMEM_TEST_SANITIZED
+	/* The sanitizers cannot start threads in the child of a process with threads. */
+	pthread_t thread;
+
+	require(pthread_create(&thread, NULL, churn_in_thread, &random) == 0, "pthread_create");
+	pthread_join(thread, NULL);
+#endif
+	if (forks) {
+		pid_t child = fork();
+
+		require(child >= 0, "fork");
+		if (child == 0)
+			return true;
+		churn(&random, 100);
+		wait_for(child);
+	}
+	_exit(0);
+}
+
+static void live_as_family(uint64_t seed, int generations)
+{
+	while (live_as_child(seed, generations > 0)) {
+		seed++;
+		generations--;
+	}
+}
+
+static void fork_while_others_allocate(void **state)
+{
+	pthread_t threads[BUSY_THREADS];
+	struct random_source random = { 99 };
+
+	(void)state;
+	atomic_store(&stop, false);
+	pthread_barrier_init(&gifts_ready, NULL, BUSY_THREADS + 1);
+	for (size_t i = 0; i < BUSY_THREADS; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, be_busy, (void *)(uintptr_t)i), 0);
+	pthread_barrier_wait(&gifts_ready);
+	for (uint64_t i = 0; i < FORKS; i++) {
+		pid_t child = fork();
+
+		require(child >= 0, "fork");
+		if (child == 0)
+			live_as_family(i, i % 10 == 0 ? 2 : 0);
+		churn(&random, 20);
+		wait_for(child);
+	}
+	atomic_store(&stop, true);
+	for (size_t i = 0; i < BUSY_THREADS; i++)
+		pthread_join(threads[i], NULL);
+	for (size_t i = 0; i < BUSY_THREADS; i++)
+		for (size_t k = 0; k < GIFTS; k++)
+			free(gifts[i][k]);
+	memset(gifts, 0, sizeof gifts);
+}
+
+static void *fork_often(void *argument)
+{
+	struct random_source random = { (uint64_t)(uintptr_t)argument };
+
+	for (uint64_t i = 0; i < FORKS / 5; i++) {
+		pid_t child = fork();
+
+		require(child >= 0, "fork");
+		if (child == 0) {
+			alarm(CHILD_SECONDS);
+			churn(&random, 100);
+			_exit(0);
+		}
+		churn(&random, 50);
+		wait_for(child);
+	}
+	return NULL;
+}
+
+static void several_threads_fork(void **state)
+{
+	pthread_t threads[3];
+
+	(void)state;
+	for (size_t i = 0; i < 3; i++)
+		assert_int_equal(
+			pthread_create(&threads[i], NULL, fork_often, (void *)(uintptr_t)(i + 1)), 0);
+	for (size_t i = 0; i < 3; i++)
+		pthread_join(threads[i], NULL);
+}
+
+/* ---- Other ways to start a process ------------------------------------------------ */
+
+static void vfork_and_exec(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 20; i++) {
+		void *block = malloc(1000);
+		pid_t child = vfork();
+
+		assert_true(child >= 0);
+		if (child == 0) {
+			execl("/bin/true", "true", (char *)NULL);
+			_exit(127);
+		}
+		wait_for(child);
+		free(block);
+	}
+}
+
+static void spawn_system_and_popen(void **state)
+{
+	char *const arguments[] = { (char[]){ "true" }, NULL };
+	char line[64] = "";
+	pid_t child;
+	FILE *pipe;
+
+	(void)state;
+	for (int i = 0; i < 20; i++) {
+		assert_int_equal(posix_spawn(&child, "/bin/true", NULL, NULL, arguments, environ), 0);
+		wait_for(child);
+	}
+	assert_int_equal(system("exit 3"), 3 << 8);
+	pipe = popen("printf 'from the child'", "r");
+	assert_non_null(pipe);
+	assert_non_null(fgets(line, sizeof line, pipe));
+	assert_string_equal(line, "from the child");
+	assert_int_equal(pclose(pipe), 0);
+}
+
+static void daemon_goes_on_allocating(void **state)
+{
+	struct random_source random = { 5 };
+	int ends[2];
+	char answer = 0;
+	pid_t child;
+
+	(void)state;
+	assert_int_equal(pipe(ends), 0);
+	child = fork();
+	assert_true(child >= 0);
+	if (child == 0) {
+		alarm(CHILD_SECONDS);
+		require(daemon(1, 1) == 0, "daemon");
+		alarm(CHILD_SECONDS);
+		churn(&random, 500);
+		_exit(write(ends[1], "y", 1) == 1 ? 0 : 1);
+	}
+	close(ends[1]);
+	wait_for(child);
+	assert_int_equal(read(ends[0], &answer, 1), 1);
+	assert_int_equal(answer, 'y');
+	close(ends[0]);
+}
+
+/* A fork that runs no handlers; allowed while there are no other threads. */
+static void bare_clone(void **state)
+{
+	struct random_source random = { 6 };
+
+	(void)state;
+	for (int i = 0; i < 20; i++) {
+		pid_t child = (pid_t)syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL);
+
+		assert_true(child >= 0);
+		if (child == 0) {
+			alarm(CHILD_SECONDS);
+			churn(&random, 300);
+			_exit(0);
+		}
+		churn(&random, 100);
+		wait_for(child);
+	}
+}
+
+static int execute_true(void *argument)
+{
+	(void)argument;
+	execl("/bin/true", "true", (char *)NULL);
+	_exit(127);
+}
+
+static void clone_that_shares_memory(void **state)
+{
+	char *stack = map_pages(256 * KIB);
+	void *block = malloc(100);
+
+	(void)state;
+	for (int i = 0; i < 20; i++) {
+		pid_t child = clone(execute_true, stack + 256 * KIB, CLONE_VM | CLONE_VFORK | SIGCHLD, NULL);
+
+		assert_true(child >= 0);
+		wait_for(child);
+	}
+	free(block);
+	release_pages(stack, 256 * KIB);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(bare_clone),
+		cmocka_unit_test(vfork_and_exec),
+		cmocka_unit_test(spawn_system_and_popen),
+		cmocka_unit_test(daemon_goes_on_allocating),
+		cmocka_unit_test(clone_that_shares_memory),
+		cmocka_unit_test(fork_while_others_allocate),
+		cmocka_unit_test(several_threads_fork),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,60 @@
+/* command.h - what the parts of the command `hakmem` share: the table of options and the sub-commands. */
+#ifndef COMMAND_H
+#define COMMAND_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* hakmem's own failures; a program that was started exits as it likes. */
+enum exit_code {
+	EXIT_WRONG_USE = 2,
+	EXIT_NOT_EXECUTABLE = 126,
+	EXIT_NOT_FOUND = 127
+};
+
+enum option_kind {
+	OPTION_WHOLE,
+	OPTION_FRACTION,
+	OPTION_CHOICE,
+	OPTION_TEXT
+};
+
+/* One line of src/core/options.def. The numbers of a fraction are thousandths. */
+struct hakmem_option {
+	enum option_kind kind;
+	const char *name;          /* purge_delay_ms */
+	const char *environment;   /* HAKMEM_PURGE_DELAY_MS */
+	uint64_t standard;         /* the default; of a choice: its index */
+	const char *standard_text; /* the default of a text */
+	uint64_t minimum, maximum;
+	const char *unit;
+	const char *form; /* of a choice: "a|b|c"; of a text: what it looks like */
+	const char *meaning;
+};
+
+#define OPTION_DESCRIPTION_BYTES 128
+
+extern const struct hakmem_option hakmem_options[];
+extern const unsigned hakmem_option_count;
+
+/* The option that `name` stands for: purge_delay_ms, purge-delay-ms or HAKMEM_PURGE_DELAY_MS. NULL: none. */
+const struct hakmem_option *option_find(const char *name);
+
+/* The option whose name is most like `name`. */
+const struct hakmem_option *option_closest(const char *name);
+
+/* Whether the library would accept `value`. */
+bool option_accepts(const struct hakmem_option *option, const char *value);
+
+/* Write the default, or the values that are accepted with their unit, as people read them. */
+void option_put_default(const struct hakmem_option *option, char text[OPTION_DESCRIPTION_BYTES]);
+void option_put_range(const struct hakmem_option *option, char text[OPTION_DESCRIPTION_BYTES]);
+
+/* Prints `hakmem: ` and the message as one line on standard error, and exits. */
+_Noreturn void fail(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* The sub-commands; the result is the exit code. */
+int command_run(int argument_count, char **arguments);
+int command_options(int argument_count, char **arguments);
+
+#endif

@@ -1,0 +1,94 @@
+/* hakmem.c - the command `hakmem`: runs programs on HAKMEM and lists its options. */
+#include <argp.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "command.h"
+#include "hakmem.h"
+
+static const struct command {
+	const char *name;
+	const char *shown_name; /* in the messages of argp */
+	int (*run)(int argument_count, char **arguments);
+} commands[] = {
+	{ "run", "hakmem run", command_run },
+	{ "options", "hakmem options", command_options },
+};
+
+static const struct argp parser;
+
+void fail(int code, const char *format, ...)
+{
+	va_list arguments;
+	va_start(arguments, format);
+	fprintf(stderr, "hakmem: ");
+	vfprintf(stderr, format, arguments);
+	fprintf(stderr, "\n");
+	va_end(arguments);
+	exit(code);
+}
+
+/* Runs the command that arguments[0] names. */
+static int run_command(int argument_count, char **arguments)
+{
+	char shown_name[32];
+	for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
+		if (strcmp(arguments[0], commands[i].name) == 0) {
+			snprintf(shown_name, sizeof shown_name, "%s", commands[i].shown_name);
+			arguments[0] = shown_name;
+			return commands[i].run(argument_count, arguments);
+		}
+	fail(EXIT_WRONG_USE, "no command '%s'; there are: run, options, help", arguments[0]);
+}
+
+/* `hakmem help [COMMAND]` is `hakmem [COMMAND] --help`. */
+static int help(int argument_count, char **arguments)
+{
+	char program[] = "hakmem", option[] = "--help";
+	if (argument_count > 1)
+		return run_command(2, (char *[]){ arguments[1], option, NULL });
+	return (int)argp_parse(&parser, 2, (char *[]){ program, option, NULL }, 0, NULL, NULL);
+}
+
+static error_t take(int key, char *value, struct argp_state *state)
+{
+	char **arguments = state->argv + state->next - 1;
+	int *exit_code = state->input;
+	switch (key) {
+	case ARGP_KEY_ARG:
+		*exit_code =
+			(strcmp(value, "help") == 0 ? help : run_command)(state->argc - state->next + 1, arguments);
+		state->next = state->argc;
+		return 0;
+	case ARGP_KEY_NO_ARGS:
+		argp_usage(state);
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+static const struct argp parser = {
+	.parser = take,
+	.args_doc = "COMMAND [ARGUMENT...]",
+	.doc = "Runs programs on HAKMEM, a general-purpose memory allocator.\v"
+		   "Commands:\n"
+		   "  run [OPTION...] [--] PROGRAM [ARGUMENT...]   run a program on HAKMEM\n"
+		   "  options [--markdown|--json]                  list the options of HAKMEM\n"
+		   "  help [COMMAND]                               this help, or that of a command\n\n"
+		   "Example: hakmem run --stats --set purge_delay_ms=100 -- python3 program.py",
+};
+
+int main(int argument_count, char **arguments)
+{
+	int exit_code = 0;
+	argp_program_version = "hakmem " HKM_VERSION_STRING;
+	argp_err_exit_status = EXIT_WRONG_USE;
+	argp_parse(&parser, argument_count, arguments, ARGP_IN_ORDER, NULL, &exit_code);
+	if (fflush(stdout) != 0)
+		fail(EXIT_WRONG_USE, "standard output: %s", strerror(errno));
+	return exit_code;
+}
