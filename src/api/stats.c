@@ -273,9 +273,10 @@ __attribute__((destructor)) void hkm_stats_at_exit(void)
 	/* 0: none, 1: a table, 2: JSON (options.def). */
 	if (hkm_options.stats == 0 || hkm_heap_first() == NULL)
 		return;
-	int descriptor = STDERR_FILENO;
+	int descriptor = hkm_os_kept_error();
+	bool to_file = hkm_options.stats_file[0] != '\0';
 	char path[HKM_OPTION_TEXT_BYTES + 32];
-	if (hkm_options.stats_file[0] != '\0') {
+	if (to_file) {
 		expand_path(hkm_options.stats_file, path, sizeof path);
 		descriptor = hkm_os_create(path);
 		if (descriptor < 0) {
@@ -284,7 +285,7 @@ __attribute__((destructor)) void hkm_stats_at_exit(void)
 		}
 	}
 	print_to(descriptor, hkm_options.stats == 1 ? put_table : put_json);
-	if (descriptor != STDERR_FILENO)
+	if (to_file)
 		hkm_os_close(descriptor);
 }
 

@@ -9,6 +9,7 @@
 
 #include "core/report.h"
 #include "core/text.h"
+#include "os/os.h"
 
 struct hkm_options hkm_options = {
 #define HKM_OPTION_UINT(name, environment, standard, ...) .name = (standard),
@@ -151,4 +152,6 @@ void hkm_options_read(void)
 	read_text(environment, hkm_options.name, form);
 #include "core/options.def"
 	hkm_misuse_goes_on(hkm_options.on_error == 1);
+	if (hkm_options.stats != 0 && hkm_options.stats_file[0] == '\0')
+		hkm_os_keep_error();
 }

@@ -65,6 +65,11 @@ struct hkm_os_usage {
 };
 void hkm_os_usage(struct hkm_os_usage *usage);
 
+/* Standard error at the end of the process: keep duplicates it (many programs close theirs before the library's
+ * last words), kept gives the duplicate if it still leads to the same file, or else standard error. */
+void hkm_os_keep_error(void);
+int hkm_os_kept_error(void);
+
 /* Opens a file for writing, emptied; -1 if refused. */
 int hkm_os_create(const char *path);
 void hkm_os_close(int descriptor);

@@ -7,6 +7,7 @@
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysinfo.h>
 #include <sys/uio.h>
@@ -210,6 +211,33 @@ void hkm_os_usage(struct hkm_os_usage *usage)
 	/* The kernel counts the two in different ways, and batches the counts of each processor. */
 	usage->peak_resident = hkm_max((size_t)own.ru_maxrss * 1024, usage->resident);
 	errno = saved;
+}
+
+/* Written while the process starts. */
+static struct {
+	int descriptor;
+	struct stat file; /* what it leads to: the program may close all descriptors and use the number again */
+} kept_error = { .descriptor = -1 };
+
+#define KEPT_LOWEST 200 /* out of the way of programs that count on low numbers */
+
+void hkm_os_keep_error(void)
+{
+	int saved = errno;
+	kept_error.descriptor = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, KEPT_LOWEST);
+	if (kept_error.descriptor >= 0 && fstat(kept_error.descriptor, &kept_error.file) != 0)
+		kept_error.descriptor = -1;
+	errno = saved;
+}
+
+int hkm_os_kept_error(void)
+{
+	int saved = errno;
+	struct stat now;
+	bool same = kept_error.descriptor >= 0 && fstat(kept_error.descriptor, &now) == 0 &&
+		    now.st_dev == kept_error.file.st_dev && now.st_ino == kept_error.file.st_ino;
+	errno = saved;
+	return same ? kept_error.descriptor : STDERR_FILENO;
 }
 
 int hkm_os_create(const char *path)
