@@ -30,6 +30,7 @@ HKM_HOT void *hkm_fast_malloc(size_t size)
 	if (HKM_UNLIKELY(block == NULL))
 		return hkm_malloc_slow(size);
 	bin->head = block->next;
+	bin->taken++;
 	return block;
 }
 

@@ -38,6 +38,7 @@ static void *allocate_tiny(struct hkm_heap *heap, size_t size)
 	if (bin->head != NULL || hkm_tiny_refill(heap, policy, class)) {
 		block = bin->head;
 		bin->head = block->next;
+		bin->taken++;
 	}
 	hkm_heap_leave(heap);
 	return block;

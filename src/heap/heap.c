@@ -94,13 +94,7 @@ void hkm_heap_expect_tick(struct hkm_heap *heap)
 		return;
 	heap->expecting = true;
 	heap->grant = GRANT_MIN;
-	for (unsigned class = 0; class < HKM_TINY_CLASSES; class++) {
-		struct hkm_bin *bin = &heap->bins[class];
-		if (bin->room > GRANT_MIN) {
-			heap->tiny[class].credit += bin->room - GRANT_MIN;
-			bin->room = GRANT_MIN;
-		}
-	}
+	hkm_tiny_hasten(heap, GRANT_MIN);
 }
 
 static void tick(struct hkm_heap *heap, const struct hkm_policy *policy, uint64_t now)
@@ -199,6 +193,7 @@ static void thread_exit(void *value)
 	hkm_ace_flush(heap, policy);
 	hkm_remote_receive(heap);
 	hkm_tiny_flush(heap);
+	hkm_tiny_close(heap);
 	hkm_tiny_release_empty(heap, 0);
 	hkm_heap_leave(heap);
 	hkm_tls_heap = &hkm_ended_heap;
@@ -337,10 +332,7 @@ static void orphan(struct hkm_heap *heap)
 {
 	heap->in_slow_path = false;
 	hkm_remote_repair(heap);
-	for (unsigned class = 0; class < HKM_TINY_CLASSES; class++) {
-		heap->bins[class].room = 0;
-		heap->tiny[class].credit = 0;
-	}
+	hkm_tiny_close(heap);
 	abandon(heap);
 }
 

@@ -25,12 +25,13 @@
 
 #define HKM_HEAP_ALIGNMENT 1024u /* a bin's address, rounded down to it, is its heap's */
 #define HKM_OUTBOXES 16u
+#define HKM_JUMP 4u /* a block in a message also points to the one so many places behind it */
 
 /* What the fast path works on; 16 bytes, laid out for malloc and free in api/fast.h. Owner only. */
 struct hkm_bin {
 	struct hkm_block *head; /* hot list: freed and ready to be handed out, newest first */
-	int32_t room;           /* frees that may still enter the hot list before free takes its slow path */
-	uint32_t block_size;    /* bytes, constant */
+	int32_t room;           /* frees that may still enter the hot list; counted down by free, below 0 it is slow */
+	uint32_t taken;         /* blocks taken off the hot list since the last grant; counted up by malloc */
 };
 
 /* The slabs of one Tiny class. Owner only. */
@@ -38,7 +39,7 @@ struct hkm_tiny {
 	struct hkm_slab *active;      /* the slab that refills come from; on no list */
 	struct hkm_slab *first, *last; /* slabs with room, in the order in which they regained it */
 	int32_t hot_capacity;         /* blocks on the hot list, from the policy */
-	int32_t credit;               /* blocks that the hot list may still take, beyond bin->room */
+	int32_t granted;              /* length of the hot list if all of the last grant is used and nothing taken */
 	uint32_t refill_batch;        /* blocks carved at once, from the policy */
 	struct hkm_block *seen_head;  /* of the bin at the last tick, never followed */
 	int32_t seen_room;            /* likewise */
@@ -51,6 +52,7 @@ struct hkm_outbox {
 	struct hkm_heap *owner; /* of the blocks; NULL: empty */
 	struct hkm_block *first, *last;
 	uint32_t blocks, bytes;
+	struct hkm_block *recent[HKM_JUMP]; /* the blocks put in last, as a ring */
 };
 
 /* Free blocks of one L1 class. Owner only; count may be read by anyone as advice. */

@@ -10,9 +10,19 @@
  * Sending is one compare-and-swap for a whole chain (Treiber 1986); the linearisation point of a send is its
  * successful compare-and-swap, of a receive its exchange. The receiver takes everything at once and never a
  * single element, so a head that comes back (ABA) does no harm: whatever chain is appended in front of it.
+ *
+ * The blocks come from another core's cache, and a chain is walked one miss after the other; so each block of at
+ * least 16 bytes also points HKM_JUMP places ahead, and the receiver prefetches from there (jump pointers: Roth
+ * and Sohi, ISCA 1999).
  */
 #include "core/report.h"
 #include "tiny/tiny.h"
+
+/* A block in a message. */
+struct message_block {
+	struct hkm_block link;
+	struct hkm_block *ahead; /* only to be prefetched; blocks of 8 bytes do not have it */
+};
 
 static void send(struct hkm_heap *owner, struct hkm_block *first, struct hkm_block *last)
 {
@@ -36,6 +46,8 @@ static void outbox_send(struct hkm_heap *heap, struct hkm_outbox *outbox)
 	hkm_count(&heap->counters.remote_messages, 1);
 	outbox->first = outbox->last = NULL;
 	outbox->blocks = outbox->bytes = 0;
+	for (unsigned i = 0; i < HKM_JUMP; i++)
+		outbox->recent[i] = NULL;
 	send(outbox->owner, first, last);
 }
 
@@ -43,6 +55,8 @@ void hkm_remote_free(struct hkm_heap *from, struct hkm_heap *owner, uint32_t blo
 {
 	struct hkm_block *block = pointer;
 	if (from == NULL) {
+		if (block_size >= sizeof(struct message_block))
+			((struct message_block *)block)->ahead = NULL;
 		send(owner, block, block);
 		return;
 	}
@@ -61,6 +75,10 @@ void hkm_remote_free(struct hkm_heap *from, struct hkm_heap *owner, uint32_t blo
 		outbox->last = block;
 	atomic_signal_fence(memory_order_release); /* a child of fork finds the chain whole */
 	outbox->first = block;
+	struct hkm_block **recent = &outbox->recent[outbox->blocks % HKM_JUMP];
+	if (block_size >= sizeof(struct message_block))
+		((struct message_block *)block)->ahead = *recent;
+	*recent = block;
 	outbox->blocks++;
 	outbox->bytes += block_size;
 	if (outbox->blocks >= from->remote_blocks || outbox->bytes >= from->remote_bytes) {
@@ -86,9 +104,10 @@ bool hkm_remote_receive(struct hkm_heap *heap)
 	uint64_t received = 0;
 	while (block != NULL) {
 		struct hkm_block *next = block->next;
-		__builtin_prefetch(next);
 		struct hkm_bin *bin = atomic_load_explicit(&hkm_window.bins[hkm_slice_of(block)], memory_order_relaxed);
 		HKM_ASSERT(hkm_heap_of_bin(bin) == heap);
+		if (bin != heap->bins) /* not the class of 8 bytes */
+			__builtin_prefetch(((struct message_block *)block)->ahead, 1);
 		hkm_tiny_free_local(heap, bin, block);
 		block = next;
 		received++;

@@ -135,23 +135,32 @@ void hkm_tiny_release_empty(struct hkm_heap *heap, uint32_t keep)
 	}
 }
 
-/* ---- Hot lists ----------------------------------------------------------------------------------- */
+/* ---- Hot lists -----------------------------------------------------------------------------------
+ *
+ * Both counters of a bin are written on the fast paths, and read here only:
+ *   length of the hot list == granted - taken - room   while room >= 0
+ *                          == granted - taken          below (nothing enters it then)
+ */
 
-/* Lets the hot list take as many frees as its credit and the heap's grant allow. */
-static void bin_grant(struct hkm_heap *heap, struct hkm_bin *bin, struct hkm_tiny *tiny)
+static int32_t bin_length(const struct hkm_bin *bin, const struct hkm_tiny *tiny)
 {
-	int32_t frees = tiny->credit < heap->grant ? tiny->credit : heap->grant;
-	tiny->credit -= frees;
-	bin->room = frees;
+	return tiny->granted - (int32_t)bin->taken - (bin->room > 0 ? bin->room : 0);
 }
 
-/* The hot list now consists of `count` blocks. */
+/* The hot list holds `length` blocks now, and may take as many frees as its capacity and the heap's grant allow. */
+static void bin_grant(const struct hkm_heap *heap, struct hkm_bin *bin, struct hkm_tiny *tiny, int32_t length)
+{
+	int32_t free_places = tiny->hot_capacity > length ? tiny->hot_capacity - length : 0;
+	bin->room = free_places < heap->grant ? free_places : heap->grant;
+	bin->taken = 0;
+	tiny->granted = length + bin->room;
+}
+
+/* The hot list was empty and now consists of `count` blocks. */
 static void bin_filled(struct hkm_heap *heap, struct hkm_bin *bin, struct hkm_block *list, uint32_t count)
 {
-	struct hkm_tiny *tiny = &heap->tiny[class_of_bin(heap, bin)];
 	bin->head = list;
-	tiny->credit = tiny->hot_capacity > (int32_t)count ? tiny->hot_capacity - (int32_t)count : 0;
-	bin_grant(heap, bin, tiny);
+	bin_grant(heap, bin, &heap->tiny[class_of_bin(heap, bin)], (int32_t)count);
 }
 
 static void bin_push(struct hkm_bin *bin, void *pointer)
@@ -163,21 +172,15 @@ static void bin_push(struct hkm_bin *bin, void *pointer)
 	bin->head = block;
 }
 
-/* Whether the hot list may take more blocks. malloc does not count what it takes, so the list is counted here,
- * up to half its capacity: that many frees at least have passed since it last was. */
-static bool bin_regain(struct hkm_heap *heap, struct hkm_bin *bin)
+void hkm_tiny_hasten(struct hkm_heap *heap, int32_t frees)
 {
-	struct hkm_tiny *tiny = &heap->tiny[class_of_bin(heap, bin)];
-	if (tiny->credit <= 0) {
-		int32_t length = 0, half = tiny->hot_capacity / 2;
-		for (struct hkm_block *block = bin->head; block != NULL && length <= half; block = block->next)
-			length++;
-		if (length > half)
-			return false;
-		tiny->credit = tiny->hot_capacity - length;
+	for (unsigned class = 0; class < HKM_TINY_CLASSES; class++) {
+		struct hkm_bin *bin = &heap->bins[class];
+		if (bin->room > frees) {
+			heap->tiny[class].granted -= bin->room - frees;
+			bin->room = frees;
+		}
 	}
-	bin_grant(heap, bin, tiny);
-	return bin->room > 0;
 }
 
 /* ---- Free ----------------------------------------------------------------------------------------- */
@@ -229,31 +232,32 @@ void hkm_tiny_free_local(struct hkm_heap *heap, struct hkm_bin *bin, void *point
 HKM_SLOW void hkm_tiny_free_full(struct hkm_heap *heap, struct hkm_bin *bin, void *pointer)
 {
 	struct hkm_tiny *tiny = &heap->tiny[class_of_bin(heap, bin)];
-	/* room has been 0 before and counts on downwards: the list is looked at on the first free without room,
-	 * and again after as many frees as it may hold. */
-	if (bin->room == -1 || bin->room < -tiny->hot_capacity) {
+	/* The fast path has counted room down to -1. A list that has been full takes frees again when an eighth of it
+	 * has been used up, not at every single place. */
+	bin->room = 0;
+	int32_t length = bin_length(bin, tiny);
+	if (length < tiny->hot_capacity - tiny->hot_capacity / 8) {
 		hkm_heap_poll(heap);
-		if (bin_regain(heap, bin)) {
-			bin->room--;
-			bin_push(bin, pointer);
-			return;
-		}
-		bin->room = -1;
+		bin_grant(heap, bin, tiny, bin_length(bin, tiny));
 	}
-	free_to_slab(heap, slab_of(pointer), pointer, false);
+	if (bin->room > 0) {
+		bin->room--;
+		bin_push(bin, pointer);
+	} else {
+		free_to_slab(heap, slab_of(pointer), pointer, false);
+	}
 }
 
 /* Moves the blocks of the hot list behind the first `keep` to their slabs. */
 static void bin_cut(struct hkm_heap *heap, struct hkm_bin *bin, int32_t keep)
 {
-	struct hkm_tiny *tiny = &heap->tiny[class_of_bin(heap, bin)];
 	struct hkm_block **link = &bin->head;
-	for (int32_t i = 0; i < keep && *link != NULL; i++)
+	int32_t kept = 0;
+	for (; kept < keep && *link != NULL; kept++)
 		link = &(*link)->next;
 	struct hkm_block *block = *link;
 	*link = NULL;
-	tiny->credit = tiny->hot_capacity - keep;
-	bin->room = 0;
+	bin_grant(heap, bin, &heap->tiny[class_of_bin(heap, bin)], kept);
 	while (block != NULL) {
 		struct hkm_block *next = block->next;
 		free_to_slab(heap, slab_of(block), block, true);
@@ -263,9 +267,17 @@ static void bin_cut(struct hkm_heap *heap, struct hkm_bin *bin, int32_t keep)
 
 void hkm_tiny_flush(struct hkm_heap *heap)
 {
-	for (unsigned class = 0; class < HKM_TINY_CLASSES; class++) {
+	for (unsigned class = 0; class < HKM_TINY_CLASSES; class++)
 		bin_cut(heap, &heap->bins[class], 0);
-		heap->tiny[class].credit = 0;
+}
+
+void hkm_tiny_close(struct hkm_heap *heap)
+{
+	for (unsigned class = 0; class < HKM_TINY_CLASSES; class++) {
+		struct hkm_bin *bin = &heap->bins[class];
+		heap->tiny[class].granted = bin_length(bin, &heap->tiny[class]);
+		bin->room = 0;
+		bin->taken = 0;
 	}
 }
 
@@ -277,11 +289,7 @@ void hkm_tiny_decay(struct hkm_heap *heap)
 		if (bin->head == NULL)
 			continue;
 		bool unused = bin->head == tiny->seen_head && bin->room == tiny->seen_room;
-		int32_t length = 0;
-		for (struct hkm_block *block = bin->head; !unused && block != NULL; block = block->next)
-			length++;
-		bin_cut(heap, bin, length / 2);
-		bin_grant(heap, bin, tiny);
+		bin_cut(heap, bin, unused ? 0 : bin_length(bin, tiny) / 2);
 		tiny->seen_head = bin->head;
 		tiny->seen_room = bin->room;
 	}
@@ -387,7 +395,6 @@ void hkm_tiny_apply(struct hkm_heap *heap, const struct hkm_policy *policy)
 	for (unsigned class = 0; class < HKM_TINY_CLASSES; class++) {
 		uint32_t size = hkm_tiny_size(class);
 		struct hkm_tiny *tiny = &heap->tiny[class];
-		heap->bins[class].block_size = size;
 		tiny->hot_capacity = (int32_t)hkm_max(2, hkm_min(policy->hot_blocks, policy->hot_bytes / size));
 		tiny->refill_batch = (uint32_t)hkm_max(1, hkm_min(policy->refill_blocks, policy->refill_bytes / size));
 	}
@@ -421,7 +428,9 @@ void hkm_tiny_check(const struct hkm_heap *heap)
 		HKM_ASSERT(tiny->last == previous);
 		if (tiny->active != NULL)
 			check_slab(tiny->active);
-		for (const struct hkm_block *block = heap->bins[class].head; block != NULL; block = block->next)
+		int32_t length = 0;
+		for (const struct hkm_block *block = heap->bins[class].head; block != NULL; block = block->next, length++)
 			HKM_ASSERT(slab_of((void *)(uintptr_t)block)->class == class);
+		HKM_ASSERT(length == bin_length(&heap->bins[class], tiny));
 	}
 }

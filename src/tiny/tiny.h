@@ -6,7 +6,7 @@
  *   3. the slab that has had room for longest,
  *   4. fresh blocks carved from the active slab,
  *   5. a kept empty slab, or a new span.
- * free pushes on the hot list while it has room (a countdown re-armed here), then on the block's slab.
+ * free pushes on the hot list while it has room (a countdown granted here), then on the block's slab.
  *
  * Accounting: slab->in_use counts the blocks that are neither on the slab's freed list, nor in its
  * free_map, nor uncarved: those in the program's hands, on hot lists, in outboxes and inboxes. It is exact
@@ -28,8 +28,8 @@ bool hkm_tiny_refill(struct hkm_heap *heap, const struct hkm_policy *policy, uns
 /* Frees a block of a slab that `heap` owns, on the hot list or its slab. */
 void hkm_tiny_free_local(struct hkm_heap *heap, struct hkm_bin *bin, void *pointer);
 
-/* A free that found no room on the hot list (bin->room has gone below 0): looks at the clock, lets the hot
- * list take more if it has shrunk meanwhile, or frees onto the block's slab. The heap is not entered. */
+/* A free that found no room on the hot list (bin->room has gone below 0): if the list is not full, looks at the
+ * clock and grants more; if it is, frees onto the block's slab. The heap is not entered. */
 void hkm_tiny_free_full(struct hkm_heap *heap, struct hkm_bin *bin, void *pointer);
 
 /* Whether a block of the slab starts at `pointer`. Any thread. */
@@ -40,6 +40,12 @@ void hkm_tiny_apply(struct hkm_heap *heap, const struct hkm_policy *policy);
 
 /* Moves all hot blocks to their slabs and releases the slabs that become empty. */
 void hkm_tiny_flush(struct hkm_heap *heap);
+
+/* Cuts what is granted to `frees` per hot list, so that the heap polls soon. */
+void hkm_tiny_hasten(struct hkm_heap *heap, int32_t frees);
+
+/* Nobody uses the heap any more: what is freed into it goes to slabs only. */
+void hkm_tiny_close(struct hkm_heap *heap);
 
 /* Once a tick: hot lists that have not changed since the last go to their slabs, others lose their older half;
  * blocks that lie on a hot list for long would hold on to slabs that are otherwise empty. */

@@ -147,12 +147,11 @@ static void address_space_is_limited(void **state)
 	static const struct limit limits[] = {
 		{ KIND_TINY, 256 * MIB, false }, { KIND_MID, 256 * MIB, false },
 		{ KIND_LARGE, 256 * MIB, false }, { KIND_BIG, 256 * MIB, false },
-		{ KIND_TINY, 512 * MIB, false }, { KIND_MID, 512 * MIB, false },
-		{ KIND_LARGE, 512 * MIB, false }, { KIND_BIG, 512 * MIB, false }
+		{ KIND_TINY, 512 * MIB, false }, { KIND_LARGE, 512 * MIB, false }
 	};
 
 	(void)state;
-	run_in_children(live_under_limit, limits, sizeof limits[0], 8, 2, CHILD_SECONDS);
+	run_in_children(live_under_limit, limits, sizeof limits[0], 6, 2, CHILD_SECONDS);
 }
 
 static void data_is_limited(void **state)
@@ -169,7 +168,7 @@ static void data_is_limited(void **state)
 /* What one kind of block filled must be available to the others. */
 static void use_kinds_in_turn(const void *argument)
 {
-	size_t room = 256 * MIB;
+	size_t room = 128 * MIB;
 
 	(void)argument;
 	set_limit(false, room);
@@ -327,11 +326,11 @@ static void live_without_munmap(const void *argument)
 	size_t count = 0;
 
 	make_calls_fail(calls, 1, ENOMEM);
-	set_limit(false, 256 * MIB);
+	set_limit(false, 128 * MIB);
 	for (int round = 0; round < 3; round++) {
 		size_t bytes = allocate_until_refused(table, MOST_BLOCKS, *kind, &count);
 
-		require(round > 0 || bytes > 128 * MIB, "%s: only %zu KiB", kind_name(*kind), bytes / KIB);
+		require(round > 0 || bytes > 64 * MIB, "%s: only %zu KiB", kind_name(*kind), bytes / KIB);
 		check_all(table, count);
 		free_all(table, count);
 		malloc_trim(0);

@@ -1,5 +1,7 @@
 /* test_fork.c - fork from a program whose other threads are allocating, in parent and child;
  * and the other ways to start a process.
+ *
+ *   test_fork [FORKS]      default 40
  */
 #include "cmocka_tests.h"
 #include "support.h"
@@ -18,11 +20,6 @@
 
 #include "names.h"
 
-#ifdef HAKMEM_TEST_SANITIZED
-#define FORKS 40
-#else
-#define FORKS 250
-#endif
 #define CHILD_SECONDS 20 /* a child that lives longer hangs */
 #define BUSY_THREADS 3
 #define GIFTS 200        /* blocks that each busy thread allocates for the children to free */
@@ -64,6 +61,7 @@ static void wait_for(pid_t child)
 
 /* ---- Under load ------------------------------------------------------------------- */
 
+static uint64_t forks = 40;
 static atomic_bool stop;
 static void *gifts[BUSY_THREADS][GIFTS];
 static pthread_barrier_t gifts_ready;
@@ -86,26 +84,26 @@ static void *be_busy(void *argument)
 #ifndef HAKMEM_TEST_SANITIZED
 static void *churn_in_thread(void *argument)
 {
-	churn(argument, 200);
+	churn(argument, 50);
 	return NULL;
 }
 #endif
 
 /* The life of a child, which ends the process. Result in a grandchild: true, and it is to live
  * this life too. */
-static bool live_as_child(uint64_t seed, bool forks)
+static bool live_as_child(uint64_t seed, bool is_parent)
 {
 	struct random_source random = { seed };
 
 	alarm(CHILD_SECONDS);
-	churn(&random, 200);
+	churn(&random, 80);
 	/* These belong to threads that do not exist here. */
 	for (size_t i = 0; i < GIFTS; i++)
 		free(gifts[seed % BUSY_THREADS][i]);
 	memset(gifts[seed % BUSY_THREADS], 0, sizeof gifts[0]);
 	if (seed % 5 == 0)
 		malloc_trim(0);
-	churn(&random, 100);
+	churn(&random, 40);
 #ifndef HAKMEM_TEST_SANITIZED
 	/* The sanitizers cannot start threads in the child of a process with threads. */
 	pthread_t thread;
@@ -113,7 +111,7 @@ static bool live_as_child(uint64_t seed, bool forks)
 	require(pthread_create(&thread, NULL, churn_in_thread, &random) == 0, "pthread_create");
 	pthread_join(thread, NULL);
 #endif
-	if (forks) {
+	if (is_parent) {
 		pid_t child = fork();
 
 		require(child >= 0, "fork");
@@ -144,7 +142,7 @@ static void fork_while_others_allocate(void **state)
 	for (size_t i = 0; i < BUSY_THREADS; i++)
 		assert_int_equal(pthread_create(&threads[i], NULL, be_busy, (void *)(uintptr_t)i), 0);
 	pthread_barrier_wait(&gifts_ready);
-	for (uint64_t i = 0; i < FORKS; i++) {
+	for (uint64_t i = 0; i < forks; i++) {
 		pid_t child = fork();
 
 		require(child >= 0, "fork");
@@ -166,7 +164,7 @@ static void *fork_often(void *argument)
 {
 	struct random_source random = { (uint64_t)(uintptr_t)argument };
 
-	for (uint64_t i = 0; i < FORKS / 5; i++) {
+	for (uint64_t i = 0; i < forks / 5; i++) {
 		pid_t child = fork();
 
 		require(child >= 0, "fork");
@@ -300,7 +298,7 @@ static void clone_that_shares_memory(void **state)
 	release_pages(stack, 256 * KIB);
 }
 
-int main(void)
+int main(int argument_count, char **arguments)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(bare_clone),
@@ -312,5 +310,7 @@ int main(void)
 		cmocka_unit_test(several_threads_fork),
 	};
 
+	if (argument_count > 1)
+		forks = strtoull(arguments[1], NULL, 10);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,7 @@
 /* test_threads.c - threads come and go by the ten thousand without growth; they leave blocks
  * to others, and allocate in the destructors of their keys.
+ *
+ *   test_threads [THREADS]      default 1,500
  */
 #include "cmocka_tests.h"
 #include "support.h"
@@ -11,12 +13,12 @@
 #include "names.h"
 
 #ifdef HAKMEM_TEST_SANITIZED
-#define MANY_THREADS 1500
 #define GROWTH_LIMIT (64 * MIB) /* the sanitizers' own bookkeeping grows a little */
 #else
-#define MANY_THREADS 10000
 #define GROWTH_LIMIT (6 * MIB)
 #endif
+
+static size_t many_threads = 1500;
 
 #define AT_ONCE 8
 #define LEFT_BLOCKS 1000
@@ -76,9 +78,9 @@ static void ten_thousand_threads_do_not_grow(void **state)
 	size_t warm;
 
 	(void)state;
-	run_short_lives(MANY_THREADS / 10);
+	run_short_lives(many_threads / 10);
 	warm = resident_bytes();
-	run_short_lives(MANY_THREADS);
+	run_short_lives(many_threads);
 	if (resident_bytes() > warm + GROWTH_LIMIT)
 		fail_msg("resident memory grew from %zu to %zu KiB", warm / KIB, resident_bytes() / KIB);
 }
@@ -233,21 +235,21 @@ static void *use_keys(void *argument)
 
 static void destructors_of_keys_allocate(void **state)
 {
-	enum { ROUNDS = MANY_THREADS / 10 };
+	size_t rounds = many_threads / 10;
 	size_t warm = 0;
 
 	(void)state;
 	for (size_t i = 0; i < 3; i++)
 		assert_int_equal(pthread_key_create(&keys[i], destroy), 0);
-	for (int round = 0; round < ROUNDS; round++) {
+	for (size_t round = 0; round < rounds; round++) {
 		pthread_t thread;
 
 		start(&thread, use_keys, NULL);
 		pthread_join(thread, NULL);
-		if (round == ROUNDS / 4)
+		if (round == rounds / 4)
 			warm = resident_bytes();
 	}
-	assert_int_equal(atomic_load(&destructor_runs), ROUNDS * 9);
+	assert_int_equal(atomic_load(&destructor_runs), rounds * 9);
 	if (resident_bytes() > warm + GROWTH_LIMIT)
 		fail_msg("resident memory grew from %zu to %zu KiB", warm / KIB, resident_bytes() / KIB);
 }
@@ -289,7 +291,7 @@ static void two_hundred_threads_at_once(void **state)
 		fail_msg("resident memory grew from %zu to %zu KiB", warm / KIB, resident_bytes() / KIB);
 }
 
-int main(void)
+int main(int argument_count, char **arguments)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(ten_thousand_threads_do_not_grow),
@@ -299,5 +301,7 @@ int main(void)
 		cmocka_unit_test(two_hundred_threads_at_once),
 	};
 
+	if (argument_count > 1)
+		many_threads = strtoul(arguments[1], NULL, 10);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -80,10 +80,11 @@ static void free_in_other_threads(void)
 
 static void fork_once(void)
 {
-	pid_t child = fork();
+	pid_t child;
 
-	require(child >= 0, "fork");
 	free(opaque_pointer(malloc(100)));
+	child = fork();
+	require(child >= 0, "fork");
 	if (child == 0)
 		exit(0);
 	require(waitpid(child, NULL, 0) == child, "waitpid");

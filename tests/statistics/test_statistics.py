@@ -62,7 +62,8 @@ class Statistics(unittest.TestCase):
         self.assertGreaterEqual(process["live_bytes"], KEPT_BYTES)
         self.assertLess(process["live_bytes"], KEPT_BYTES * 1.3)
         self.assertGreaterEqual(process["held_bytes"], process["live_bytes"])
-        self.assertGreaterEqual(process["peak_resident_bytes"], process["resident_bytes"])
+        # The kernel updates the peak with some delay.
+        self.assertGreaterEqual(process["peak_resident_bytes"], process["resident_bytes"] - 2**20)
         self.assertGreaterEqual(process["resident_bytes"], KEPT_BYTES)
         self.assertGreater(process["page_faults"], 100)
         self.assertGreaterEqual(process["threads"], 1)

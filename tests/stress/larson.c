@@ -22,9 +22,9 @@
 #include "names.h"
 
 #define LANES 4
-#define GENERATIONS 12
+#define GENERATIONS 10
 #define TABLE 400        /* blocks of a lane */
-#define REPLACEMENTS 1500 /* per generation */
+#define REPLACEMENTS 1000 /* per generation */
 #define MEETINGS 64      /* places where lanes swap blocks */
 
 struct entry {
