@@ -98,8 +98,8 @@ HKM_PUBLIC size_t hkm_malloc_usable_size(void *ptr);
 
 /* Gives back to the system all memory that holds no live block and that this thread may touch:
  * its caches, the shared pools, the free pages within partly used slabs, the heaps of finished
- * threads, cached mappings. Other running threads do the same for their own at their next slow
- * path. `pad` is accepted for glibc's sake and ignored.
+ * threads, cached mappings. Other running threads do the same for their own slabs when they next
+ * keep house, a fraction of a second of activity later. `pad` is accepted for glibc's sake and ignored.
  * Result: 1 if memory was given back, 0 if not. */
 HKM_PUBLIC int hkm_malloc_trim(size_t pad);
 
@@ -118,7 +118,7 @@ struct hkm_mallinfo2 {
 	size_t hblkhd;   /* bytes in them */
 	size_t usmblks;  /* 0 */
 	size_t fsmblks;  /* bytes of freed mappings kept for reuse */
-	size_t uordblks; /* bytes in live blocks, thread caches included */
+	size_t uordblks; /* bytes in live blocks; other threads' hot lists included */
 	size_t fordblks; /* bytes held below 2 MiB and not live */
 	size_t keepcost; /* bytes that malloc_trim could release at once */
 };

@@ -82,8 +82,8 @@ HKM_SLOW static void *miss(struct hkm_heap *heap, size_t size, bool *zeroed)
 	hkm_heap_poll_entered(heap, policy);
 	/* Entering may have changed the DYN sizes. */
 	struct hkm_cache *cache = &heap->caches[class_for(heap, size)];
-	hkm_count(&cache->misses, 1);
 	void *block = take_larger(heap, policy, size);
+	hkm_count(block != NULL ? &cache->hits : &cache->misses, 1);
 	if (block == NULL)
 		block = refill(heap, policy, cache);
 	hkm_heap_leave(heap);
@@ -134,10 +134,12 @@ static void cache_give(struct hkm_heap *heap, const struct hkm_policy *policy, s
 	hkm_heap_expect_tick(heap);
 }
 
-HKM_SLOW static void free_full(struct hkm_heap *heap, struct hkm_cache *cache, unsigned class, void *block)
+/* The cache is full, the size is not its own, or it is time to look at the clock. */
+HKM_SLOW static void free_slow(struct hkm_heap *heap, struct hkm_cache *cache, unsigned class, void *block)
 {
 	const struct hkm_policy *policy = hkm_heap_enter(heap);
 	hkm_heap_poll_entered(heap, policy);
+	heap->ace_grant = heap->grant;
 	struct hkm_slab *slab = hkm_span_head(&hkm_window.slabs[hkm_slice_of(block)]);
 	if (slab->block_size == cache->block_size && cache->capacity > 0) {
 		if (cache->count >= cache->capacity)
@@ -168,15 +170,20 @@ void hkm_ace_free(struct hkm_heap *heap, struct hkm_slab *slab, void *pointer, c
 		return;
 	}
 	struct hkm_cache *cache = &heap->caches[class];
-	if (HKM_LIKELY(cache->count < cache->capacity && slab->block_size == cache->block_size))
-		cache->slots[cache->count++] = pointer;
-	else
-		free_full(heap, cache, class, pointer);
+	if (HKM_LIKELY(cache->count < cache->capacity && slab->block_size == cache->block_size && heap->ace_grant > 0)) {
+		heap->ace_grant--;
+		cache->slots[cache->count] = pointer;
+		/* A child of fork that finds the count finds the slot; no instruction. */
+		atomic_signal_fence(memory_order_release);
+		cache->count++;
+	} else {
+		free_slow(heap, cache, class, pointer);
+	}
 }
 
 size_t hkm_ace_usable(struct hkm_slab *slab, const void *pointer)
 {
-	if (*hkm_state_of(pointer) != hkm_state(HKM_STATE_LIVE, pointer))
+	if (*hkm_state_of(pointer) != hkm_state(HKM_STATE_LIVE, pointer) || ((uintptr_t)pointer & 15) != 0)
 		return 0;
 	return hkm_span_head(slab)->block_size;
 }

@@ -7,6 +7,8 @@
 #include "ace/ace.h"
 #include "os/os.h"
 
+#define BUNDLE_BYTES ((size_t)256 << 10)
+
 /* All fields are guarded by `lock`, but for the counters of kept spans. */
 struct pool {
 	_Alignas(64) struct hkm_lock lock;
@@ -133,8 +135,8 @@ size_t hkm_pool_take(struct hkm_heap *heap, const struct hkm_policy *policy, uns
 	while (taken < count) {
 		struct hkm_slab *slab = pool->first;
 		if (slab == NULL) {
-			/* Of Large blocks no more than asked for are made: each is a span. */
-			if (taken > 0 && hkm_ace_is_large(class))
+			/* A bundle of fresh Large blocks is at most BUNDLE_BYTES: each is a span of its own. */
+			if (taken > 0 && hkm_ace_is_large(class) && (taken + 1) * block_size > BUNDLE_BYTES)
 				break;
 			slab = span_new(heap, policy, class, block_size);
 			if (slab == NULL)

@@ -21,6 +21,10 @@ void hkm_free_slow(void *pointer) __attribute__((visibility("hidden")));
 void hkm_free_full(struct hkm_heap *heap, struct hkm_bin *bin, void *pointer) __attribute__((visibility("hidden")));
 void hkm_free_twice(void *pointer) __attribute__((visibility("hidden")));
 
+/* The checked build only: whether a block starts at `pointer` that is not on the bin's hot list; if not, it has
+ * been reported. */
+bool hkm_free_check(const struct hkm_bin *bin, void *pointer) __attribute__((visibility("hidden")));
+
 HKM_HOT void *hkm_fast_malloc(size_t size)
 {
 	if (HKM_UNLIKELY(size > HKM_TINY_MAX))
@@ -58,6 +62,8 @@ HKM_HOT void hkm_fast_free(void *pointer)
 		hkm_free_twice(pointer);
 		return;
 	}
+	if (HAKMEM_DEBUG && !hkm_free_check(bin, pointer))
+		return;
 	if (HKM_UNLIKELY(--bin->room < 0)) {
 		hkm_free_full(heap, bin, pointer);
 		return;

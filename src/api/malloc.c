@@ -222,7 +222,7 @@ void hkm_free_slow(void *pointer)
 		hkm_free_deferred(heap);
 }
 
-HKM_SLOW void hkm_free_full(struct hkm_heap *heap, struct hkm_bin *bin, void *pointer)
+void hkm_free_full(struct hkm_heap *heap, struct hkm_bin *bin, void *pointer)
 {
 	if (HKM_UNLIKELY(heap->in_slow_path)) {
 		hkm_defer_free(heap, pointer);
@@ -234,6 +234,20 @@ HKM_SLOW void hkm_free_full(struct hkm_heap *heap, struct hkm_bin *bin, void *po
 HKM_SLOW void hkm_free_twice(void *pointer)
 {
 	hkm_misuse("free", "double free of", pointer);
+}
+
+bool hkm_free_check(const struct hkm_bin *bin, void *pointer)
+{
+	const struct hkm_block *block = bin->head;
+	while (block != NULL && block != pointer)
+		block = block->next;
+	if (block != NULL)
+		hkm_misuse("free", "double free of", pointer);
+	else if (!hkm_tiny_is_block(&hkm_window.slabs[hkm_slice_of(pointer)], pointer))
+		hkm_misuse("free", "invalid pointer", pointer);
+	else
+		return true;
+	return false;
 }
 
 /* ---- The interface ------------------------------------------------------------------------------------ */
@@ -267,9 +281,16 @@ static size_t usable_size(const void *pointer, const char *call)
 {
 	size_t slice = hkm_slice_of(pointer), size = 0;
 	if (HKM_UNLIKELY(!hkm_slice_is_ours(slice))) {
+		struct hkm_heap *heap = hkm_heap_get();
+		bool nested = heap == NULL || heap->in_slow_path; /* a signal handler */
 		size = hkm_reserve_usable(pointer);
-		if (size == 0)
+		if (size == 0 && nested)
+			return hkm_big_usable_at_once(pointer);
+		if (size == 0) {
+			hkm_heap_guard(heap, true);
 			size = hkm_big_usable(pointer);
+			hkm_heap_guard(heap, false);
+		}
 	} else {
 		struct hkm_slab *slab = &hkm_window.slabs[slice];
 		if (slab->kind == HKM_KIND_TINY)
@@ -421,6 +442,12 @@ int hkm_mallopt(int parameter, int value)
 {
 	(void)value;
 	return parameter == 1 || (parameter <= -1 && parameter >= -8);
+}
+
+/* Here, and not in stats.c, so that a static link has it whenever it allocates. */
+__attribute__((destructor)) static void at_exit(void)
+{
+	hkm_stats_at_exit();
 }
 
 const char *hkm_version(void)

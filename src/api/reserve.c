@@ -54,6 +54,8 @@ bool hkm_reserve_free(void *pointer)
 	struct reserve_slot *slot = find(pointer);
 	if (slot == NULL)
 		return false;
+	/* Before anybody else can be given the same addresses. */
+	atomic_store_explicit(&slot->start, 1, memory_order_relaxed);
 	hkm_os_unmap(pointer, slot->size, false);
 	atomic_fetch_sub_explicit(&in_use, 1, memory_order_relaxed);
 	/* release: pairs with the acquire in hkm_reserve_alloc. */

@@ -268,7 +268,7 @@ static void expand_path(const char *pattern, char *path, size_t size)
 	hkm_text_finish(&text);
 }
 
-__attribute__((destructor)) void hkm_stats_at_exit(void)
+void hkm_stats_at_exit(void)
 {
 	/* 0: none, 1: a table, 2: JSON (options.def). */
 	if (hkm_options.stats == 0 || hkm_heap_first() == NULL)

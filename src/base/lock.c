@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <linux/futex.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 /* Spins before sleeping: critical sections are a few hundred instructions. */
@@ -28,8 +29,9 @@ HKM_SLOW void hkm_lock_wait(struct hkm_lock *lock)
 	}
 	/* seq_cst: as in hkm_lock_try. Taking the lock as 2 may cause one needless wake-up, never a
 	 * lost one. */
+	const struct timespec nap = { .tv_nsec = 1000000 }; /* for hkm_lock_release_quietly */
 	while (atomic_exchange_explicit(&lock->state, 2, memory_order_seq_cst) != 0)
-		syscall(SYS_futex, &lock->state, FUTEX_WAIT_PRIVATE, 2, NULL, NULL, 0);
+		syscall(SYS_futex, &lock->state, FUTEX_WAIT_PRIVATE, 2, &nap, NULL, 0);
 	errno = saved;
 }
 

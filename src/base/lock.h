@@ -1,10 +1,10 @@
 /* lock.h - a mutex of one word that never allocates and survives fork.
  *
  * State: 0 free, 1 held, 2 held and somebody sleeps (Drepper, "Futexes Are Tricky", mutex 2).
- * Locks are taken in the order of this list; fork takes all of them in it (api/fork.c):
+ * Locks are taken in the order of this list; fork takes all of them in it (heap/heap.c):
  *
- *   registry (heap/heap.c)  ->  a heap's lock  ->  pool of an L1 class  ->  big cache
- *     ->  spans  ->  metadata  ->  policy
+ *   registry (heap/heap.c)  ->  a heap's lock, or the guest's  ->  pool of an L1 class  ->  big cache
+ *     ->  purging  ->  spans  ->  policy  ->  metadata
  *
  * The reverse direction uses hkm_lock_try only.
  */
@@ -43,6 +43,13 @@ static inline void hkm_lock_release(struct hkm_lock *lock)
 	/* release: pairs with the acquire in hkm_lock_try and hkm_lock_wait. */
 	if (HKM_UNLIKELY(atomic_exchange_explicit(&lock->state, 0, memory_order_release) == 2))
 		hkm_lock_wake(lock);
+}
+
+/* As hkm_lock_release, for a lock that hardly anybody ever waits for: a plain store, without looking for sleepers;
+ * they look again every millisecond. */
+static inline void hkm_lock_release_quietly(struct hkm_lock *lock)
+{
+	atomic_store_explicit(&lock->state, 0, memory_order_release); /* pairs as in hkm_lock_release */
 }
 
 static inline bool hkm_lock_is_held(const struct hkm_lock *lock)

@@ -6,59 +6,98 @@
 
 #define HASH_BUCKETS 4096u
 #define SMALLEST_LOG 12u                             /* alignment alone can make a small block Big */
+#define LARGEST ((size_t)1 << 47)                    /* more than there are addresses */
 #define SIZE_BUCKETS ((48u - SMALLEST_LOG) * 8u)
 #define HUGE_PAGE ((size_t)2 << 20)
-#define RELEASES 32u                                 /* mappings unmapped in one go */
+#define SMALLEST_REST ((size_t)64 << 10)             /* shorter remainders are not worth keeping apart */
+#define RELEASES 32u                                 /* ranges unmapped in one go */
 
-struct mapping {
+/* A range of whole pages: a live block, or free memory that is kept. */
+struct range {
 	char *start;
-	size_t size;                    /* bytes */
-	struct mapping *hash_next;      /* registry, while live */
-	struct mapping *next, *prev;    /* size bucket, while kept */
-	struct mapping *newer, *older;  /* queue by age, while kept */
+	size_t size;                 /* bytes */
+	struct range *start_next;    /* hash by start: registry or kept_starts */
+	struct range *end_next;      /* hash by end: kept_ends, while kept */
+	struct range *next, *prev;   /* size bucket, while kept */
+	struct range *newer, *older; /* queue by age, while kept */
 	uint64_t kept_since_ms;
 };
 
 struct hkm_lock hkm_big_lock;
 
 /* All guarded by hkm_big_lock; the counters are read by anyone. */
-static struct mapping *registry[HASH_BUCKETS];
-static struct mapping *kept[SIZE_BUCKETS];
+static struct range *registry[HASH_BUCKETS];    /* live blocks by start */
+static struct range *kept_starts[HASH_BUCKETS]; /* kept ranges by start */
+static struct range *kept_ends[HASH_BUCKETS];   /* kept ranges by end */
+static struct range *kept[SIZE_BUCKETS];
 static uint64_t kept_bits[(SIZE_BUCKETS + 63) / 64]; /* bit per bucket that is not empty */
-static struct mapping *oldest, *newest;
+static struct range *oldest, *newest;
 static hkm_counter live_bytes, live_count, kept_bytes, kept_count, hits, misses, remaps, purged_bytes;
 
-/* ---- Registry ----------------------------------------------------------------------------------- */
+/* ---- Hash tables ---------------------------------------------------------------------------------- */
 
-static struct mapping **registry_slot(const void *start)
+static size_t hash(const void *address)
 {
-	return &registry[((uintptr_t)start >> 12) * 0x9E3779B97F4A7C15u >> 52];
+	return ((uintptr_t)address >> 12) * 0x9E3779B97F4A7C15u >> 52;
 }
 
-static void registry_insert(struct mapping *mapping)
+static void starts_insert(struct range **table, struct range *range)
 {
-	struct mapping **slot = registry_slot(mapping->start);
-	mapping->hash_next = *slot;
-	*slot = mapping;
-	hkm_count(&live_bytes, mapping->size);
+	struct range **slot = &table[hash(range->start)];
+	range->start_next = *slot;
+	*slot = range;
+}
+
+static void starts_remove(struct range **table, struct range *range)
+{
+	struct range **link = &table[hash(range->start)];
+	while (*link != range)
+		link = &(*link)->start_next;
+	*link = range->start_next;
+}
+
+static struct range *starts_find(struct range **table, const void *start)
+{
+	struct range *range = table[hash(start)];
+	while (range != NULL && range->start != start)
+		range = range->start_next;
+	return range;
+}
+
+static void ends_insert(struct range *range)
+{
+	struct range **slot = &kept_ends[hash(range->start + range->size)];
+	range->end_next = *slot;
+	*slot = range;
+}
+
+static void ends_remove(struct range *range)
+{
+	struct range **link = &kept_ends[hash(range->start + range->size)];
+	while (*link != range)
+		link = &(*link)->end_next;
+	*link = range->end_next;
+}
+
+static struct range *ends_find(const char *end)
+{
+	struct range *range = kept_ends[hash(end)];
+	while (range != NULL && range->start + range->size != end)
+		range = range->end_next;
+	return range;
+}
+
+static void live_insert(struct range *range)
+{
+	starts_insert(registry, range);
+	hkm_count(&live_bytes, range->size);
 	hkm_count(&live_count, 1);
 }
 
-static struct mapping *registry_find(const void *start)
+static void live_remove(struct range *range)
 {
-	struct mapping *mapping = *registry_slot(start);
-	while (mapping != NULL && mapping->start != start)
-		mapping = mapping->hash_next;
-	return mapping;
-}
-
-static void registry_remove(struct mapping *mapping)
-{
-	struct mapping **link = registry_slot(mapping->start);
-	while (*link != mapping)
-		link = &(*link)->hash_next;
-	*link = mapping->hash_next;
-	hkm_count(&live_bytes, 0 - (uint64_t)mapping->size);
+	starts_remove(registry, range);
+	hkm_count(&live_bytes, 0 - (uint64_t)range->size);
 	hkm_count(&live_count, (uint64_t)-1);
 }
 
@@ -70,70 +109,119 @@ static unsigned size_bucket(size_t size)
 	return (log - SMALLEST_LOG) * 8 + (unsigned)(size >> (log - 3) & 7);
 }
 
-static void kept_insert(struct mapping *mapping)
+static void kept_insert(struct range *range)
 {
-	unsigned bucket = size_bucket(mapping->size);
-	mapping->prev = NULL;
-	mapping->next = kept[bucket];
-	if (mapping->next != NULL)
-		mapping->next->prev = mapping;
-	kept[bucket] = mapping;
+	unsigned bucket = size_bucket(range->size);
+	range->prev = NULL;
+	range->next = kept[bucket];
+	if (range->next != NULL)
+		range->next->prev = range;
+	kept[bucket] = range;
 	kept_bits[bucket / 64] |= (uint64_t)1 << bucket % 64;
-	mapping->kept_since_ms = hkm_os_now_ms();
-	mapping->newer = NULL;
-	mapping->older = newest;
+	range->newer = NULL;
+	range->older = newest;
 	if (newest != NULL)
-		newest->newer = mapping;
+		newest->newer = range;
 	else
-		oldest = mapping;
-	newest = mapping;
-	hkm_count(&kept_bytes, mapping->size);
+		oldest = range;
+	newest = range;
+	starts_insert(kept_starts, range);
+	ends_insert(range);
+	hkm_count(&kept_bytes, range->size);
 	hkm_count(&kept_count, 1);
 }
 
-static void kept_remove(struct mapping *mapping)
+static void kept_remove(struct range *range)
 {
-	unsigned bucket = size_bucket(mapping->size);
-	if (mapping->prev != NULL)
-		mapping->prev->next = mapping->next;
+	unsigned bucket = size_bucket(range->size);
+	if (range->prev != NULL)
+		range->prev->next = range->next;
 	else
-		kept[bucket] = mapping->next;
-	if (mapping->next != NULL)
-		mapping->next->prev = mapping->prev;
+		kept[bucket] = range->next;
+	if (range->next != NULL)
+		range->next->prev = range->prev;
 	if (kept[bucket] == NULL)
 		kept_bits[bucket / 64] &= ~((uint64_t)1 << bucket % 64);
-	if (mapping->newer != NULL)
-		mapping->newer->older = mapping->older;
+	if (range->newer != NULL)
+		range->newer->older = range->older;
 	else
-		newest = mapping->older;
-	if (mapping->older != NULL)
-		mapping->older->newer = mapping->newer;
+		newest = range->older;
+	if (range->older != NULL)
+		range->older->newer = range->newer;
 	else
-		oldest = mapping->newer;
-	hkm_count(&kept_bytes, 0 - (uint64_t)mapping->size);
+		oldest = range->newer;
+	starts_remove(kept_starts, range);
+	ends_remove(range);
+	hkm_count(&kept_bytes, 0 - (uint64_t)range->size);
 	hkm_count(&kept_count, (uint64_t)-1);
 }
 
-/* The smallest kept mapping of `size` to `most` bytes at a multiple of `alignment`. */
-static struct mapping *find_fitting(size_t size, size_t most, size_t alignment)
+/* Keeps a free range, together with the kept ones that it touches. */
+static void keep(struct range *range)
 {
-	for (unsigned bucket = size_bucket(size); bucket <= size_bucket(most); bucket++) {
-		struct mapping *best = NULL;
-		if ((kept_bits[bucket / 64] >> bucket % 64 & 1) == 0)
-			continue;
-		for (struct mapping *mapping = kept[bucket]; mapping != NULL; mapping = mapping->next)
-			if (mapping->size >= size && mapping->size <= most &&
-			    ((uintptr_t)mapping->start & (alignment - 1)) == 0 &&
-			    (best == NULL || mapping->size < best->size))
-				best = mapping;
+	struct range *before = ends_find(range->start);
+	struct range *behind = starts_find(kept_starts, range->start + range->size);
+	if (before != NULL) {
+		kept_remove(before);
+		range->start = before->start;
+		range->size += before->size;
+		hkm_meta_free(before, sizeof *before);
+	}
+	if (behind != NULL) {
+		kept_remove(behind);
+		range->size += behind->size;
+		hkm_meta_free(behind, sizeof *behind);
+	}
+	range->kept_since_ms = hkm_os_now_ms();
+	kept_insert(range);
+}
+
+/* Cuts a range that is on no list down to `size` bytes and keeps the rest; a rest that is too short, or for which
+ * there is no structure, stays with it. */
+static void cut(struct range *range, size_t size)
+{
+	if (range->size < size + SMALLEST_REST)
+		return;
+	struct range *rest = hkm_meta_alloc(sizeof *rest);
+	if (rest == NULL)
+		return;
+	rest->start = range->start + size;
+	rest->size = range->size - size;
+	rest->kept_since_ms = range->kept_since_ms;
+	range->size = size;
+	kept_insert(rest);
+}
+
+/* The lowest bucket from `bucket` on that is not empty; SIZE_BUCKETS: none. */
+static unsigned next_bucket(unsigned bucket)
+{
+	for (unsigned word = bucket / 64; word < sizeof kept_bits / sizeof kept_bits[0]; word++) {
+		uint64_t bits = kept_bits[word];
+		if (word == bucket / 64)
+			bits &= UINT64_MAX << bucket % 64;
+		if (bits != 0)
+			return word * 64 + (unsigned)__builtin_ctzl(bits);
+	}
+	return SIZE_BUCKETS;
+}
+
+/* The best fit among the kept ranges that start at a multiple of `alignment`. */
+static struct range *find_fitting(size_t size, size_t alignment)
+{
+	for (unsigned bucket = next_bucket(size_bucket(size)); bucket < SIZE_BUCKETS; bucket = next_bucket(bucket + 1)) {
+		struct range *best = NULL;
+		for (struct range *range = kept[bucket]; range != NULL; range = range->next)
+			if (range->size >= size && ((uintptr_t)range->start & (alignment - 1)) == 0 &&
+			    (best == NULL || range->size < best->size))
+				best = range;
 		if (best != NULL)
 			return best;
 	}
 	return NULL;
 }
 
-/* A kept mapping of the highest bucket below `size`. */
-static struct mapping *find_smaller(size_t size)
+/* A kept range of the highest bucket below that of `size`. */
+static struct range *find_smaller(size_t size)
 {
 	for (unsigned bucket = size_bucket(size); bucket-- > 0;) {
 		if (bucket % 64 == 63 && kept_bits[bucket / 64] == 0)
@@ -146,21 +234,34 @@ static struct mapping *find_smaller(size_t size)
 
 /* ---- Purging ----------------------------------------------------------------------------------------- */
 
+/* Takes the next range to be given back off the cache: all of one that is due, of one that is only too much no more
+ * than that; NULL: none. */
+static struct range *take_for_purge(uint64_t before_ms, size_t keep_bytes)
+{
+	struct range *range = oldest;
+	size_t cached = hkm_counted(&kept_bytes);
+	if (range == NULL)
+		return NULL;
+	bool due = range->kept_since_ms < before_ms;
+	if (!due && cached <= keep_bytes)
+		return NULL;
+	kept_remove(range);
+	if (!due && range->size > cached - keep_bytes)
+		cut(range, hkm_align_up(cached - keep_bytes, SMALLEST_REST));
+	return range;
+}
+
 size_t hkm_big_purge(uint64_t before_ms, size_t keep_bytes)
 {
 	size_t bytes = 0;
+	if (hkm_counted(&kept_count) == 0)
+		return 0;
 	for (;;) {
-		struct mapping *released[RELEASES];
+		struct range *released[RELEASES];
 		unsigned count = 0;
-		if (hkm_counted(&kept_count) == 0)
-			break;
 		hkm_lock_acquire(&hkm_big_lock);
-		while (count < RELEASES && oldest != NULL &&
-		       (oldest->kept_since_ms < before_ms || hkm_counted(&kept_bytes) > keep_bytes)) {
-			released[count] = oldest;
-			kept_remove(released[count]);
+		while (count < RELEASES && (released[count] = take_for_purge(before_ms, keep_bytes)) != NULL)
 			hkm_count(&purged_bytes, released[count++]->size);
-		}
 		hkm_lock_release(&hkm_big_lock);
 		for (unsigned i = 0; i < count; i++) {
 			bytes += released[i]->size;
@@ -168,165 +269,205 @@ size_t hkm_big_purge(uint64_t before_ms, size_t keep_bytes)
 			hkm_meta_free(released[i], sizeof *released[i]);
 		}
 		if (count < RELEASES)
-			break;
+			return bytes;
 	}
-	return bytes;
+}
+
+/* `growth` bytes of fresh memory are about to be used: as much of the cache's oldest goes. */
+static void make_room(size_t growth)
+{
+	size_t cached = hkm_counted(&kept_bytes);
+	if (cached > 0)
+		hkm_big_purge(0, cached > growth ? cached - growth : 0);
 }
 
 /* ---- Allocation ---------------------------------------------------------------------------------------- */
 
-/* A new mapping, and as much of the cache's oldest given back; NULL if the system refuses. */
-static char *map_new(const struct hkm_policy *policy, size_t size, size_t alignment)
+static void advise(const struct hkm_policy *policy, const struct range *range)
 {
-	size_t cached = hkm_counted(&kept_bytes);
-	hkm_big_purge(0, cached > size ? cached - size : 0);
-	bool huge = policy->thp_threshold != 0 && size >= policy->thp_threshold;
-	if (huge)
-		alignment = hkm_max(alignment, HUGE_PAGE);
-	char *start = hkm_os_map_aligned(size, alignment);
-	if (start != NULL && huge)
-		hkm_os_huge_pages(start, size, true);
-	return start;
+	if (policy->thp_threshold != 0 && range->size >= policy->thp_threshold)
+		hkm_os_huge_pages(range->start, range->size, true);
 }
 
-/* Takes a kept mapping of at most `most` bytes that fits off the cache; NULL: none. */
-static struct mapping *take_fitting(size_t size, size_t most, size_t alignment)
+/* Takes a kept range that fits, cut to size; NULL: none. */
+static struct range *take_fitting(const struct hkm_policy *policy, size_t size, size_t alignment)
 {
 	hkm_lock_acquire(&hkm_big_lock);
-	struct mapping *mapping = find_fitting(size, most, alignment);
-	if (mapping != NULL)
-		kept_remove(mapping);
-	hkm_count(mapping != NULL ? &hits : &misses, 1);
+	struct range *range = find_fitting(size, alignment);
+	if (range != NULL) {
+		kept_remove(range);
+		if (range->size > size + size / 1000 * (policy->big_surplus - 1000))
+			cut(range, size);
+	}
+	hkm_count(range != NULL ? &hits : &misses, 1);
 	hkm_lock_release(&hkm_big_lock);
-	return mapping;
+	return range;
 }
 
-/* Takes a kept mapping that is too small and grows it; NULL: none, or the system refuses. */
-static struct mapping *take_grown(size_t size)
+/* Takes a kept range that is too small and grows it; NULL: none, or the system refuses. */
+static struct range *take_grown(const struct hkm_policy *policy, size_t size)
 {
 	hkm_lock_acquire(&hkm_big_lock);
-	struct mapping *mapping = find_smaller(size);
-	if (mapping != NULL)
-		kept_remove(mapping);
+	struct range *range = find_smaller(size);
+	if (range != NULL)
+		kept_remove(range);
 	hkm_lock_release(&hkm_big_lock);
-	if (mapping == NULL)
+	if (range == NULL)
 		return NULL;
-	char *start = hkm_os_remap(mapping->start, mapping->size, size, true);
+	make_room(size - range->size);
+	char *start = hkm_os_remap(range->start, range->size, size, true);
 	hkm_lock_acquire(&hkm_big_lock);
 	if (start != NULL) {
-		mapping->start = start;
-		mapping->size = size;
+		range->start = start;
+		range->size = size;
 		hkm_count(&remaps, 1);
 	} else {
-		kept_insert(mapping);
+		keep(range);
 	}
 	hkm_lock_release(&hkm_big_lock);
-	return start != NULL ? mapping : NULL;
+	if (start == NULL)
+		return NULL;
+	advise(policy, range);
+	return range;
 }
 
-/* A mapping of its own for the request, its structure included; NULL: no memory. */
-static struct mapping *take_new(const struct hkm_policy *policy, size_t size, size_t alignment)
+/* A fresh mapping; NULL: no memory. */
+static struct range *take_new(const struct hkm_policy *policy, size_t size, size_t alignment)
 {
-	struct mapping *mapping = hkm_meta_alloc(sizeof *mapping);
-	if (mapping == NULL)
+	struct range *range = hkm_meta_alloc(sizeof *range);
+	if (range == NULL)
 		return NULL;
-	mapping->size = size;
-	mapping->start = map_new(policy, size, alignment);
-	if (mapping->start == NULL) {
-		hkm_meta_free(mapping, sizeof *mapping);
+	make_room(size);
+	if (policy->thp_threshold != 0 && size >= policy->thp_threshold)
+		alignment = hkm_max(alignment, HUGE_PAGE);
+	range->size = size;
+	range->start = hkm_os_map_aligned(size, alignment);
+	if (range->start == NULL) {
+		hkm_meta_free(range, sizeof *range);
 		return NULL;
 	}
-	return mapping;
+	advise(policy, range);
+	return range;
 }
 
 void *hkm_big_alloc(const struct hkm_policy *policy, size_t size, size_t alignment, bool *zeroed)
 {
+	if (size >= LARGEST || alignment >= LARGEST)
+		return NULL;
 	size = hkm_align_up(hkm_max(size, (size_t)1 << SMALLEST_LOG), hkm_os_page_size());
-	struct mapping *mapping = take_fitting(size, size + size / 1000 * (policy->big_surplus - 1000), alignment);
-	if (mapping == NULL && alignment <= hkm_os_page_size())
-		mapping = take_grown(size);
-	*zeroed = mapping == NULL;
-	if (mapping == NULL)
-		mapping = take_new(policy, size, alignment);
-	if (mapping == NULL) {
-		/* Before the program is told that there is no memory: a kept mapping of any size, and then all that is
-		 * kept goes for another try. */
-		mapping = take_fitting(size, SIZE_MAX >> 17, alignment);
-		*zeroed = mapping == NULL;
-		if (mapping == NULL && hkm_big_purge(UINT64_MAX, 0) > 0)
-			mapping = take_new(policy, size, alignment);
-		if (mapping == NULL)
-			return NULL;
-	}
+	struct range *range = take_fitting(policy, size, alignment);
+	if (range == NULL && alignment <= hkm_os_page_size())
+		range = take_grown(policy, size);
+	*zeroed = range == NULL;
+	if (range == NULL)
+		range = take_new(policy, size, alignment);
+	/* Before the program is told that there is no memory, all that is kept goes. */
+	if (range == NULL && hkm_big_purge(UINT64_MAX, 0) > 0)
+		range = take_new(policy, size, alignment);
+	if (range == NULL)
+		return NULL;
 	/* Once the lock is let go, the block may be freed by nobody but the caller. */
 	hkm_lock_acquire(&hkm_big_lock);
-	registry_insert(mapping);
+	live_insert(range);
 	hkm_lock_release(&hkm_big_lock);
-	return mapping->start;
+	return range->start;
 }
 
 bool hkm_big_free(const struct hkm_policy *policy, void *pointer)
 {
 	hkm_lock_acquire(&hkm_big_lock);
-	struct mapping *mapping = registry_find(pointer);
-	if (mapping != NULL) {
-		registry_remove(mapping);
-		kept_insert(mapping);
+	struct range *range = starts_find(registry, pointer);
+	if (range != NULL) {
+		live_remove(range);
+		keep(range);
 	}
 	hkm_lock_release(&hkm_big_lock);
-	if (mapping != NULL)
+	if (range != NULL)
 		hkm_big_purge(0, policy->big_cache_bytes);
-	return mapping != NULL;
+	return range != NULL;
 }
 
 bool hkm_big_was_freed(const void *pointer)
 {
 	hkm_lock_acquire(&hkm_big_lock);
-	const struct mapping *mapping = oldest;
-	while (mapping != NULL && mapping->start != pointer)
-		mapping = mapping->newer;
+	const struct range *range = oldest;
+	while (range != NULL && (size_t)((const char *)pointer - range->start) >= range->size)
+		range = range->newer;
 	hkm_lock_release(&hkm_big_lock);
-	return mapping != NULL;
+	return range != NULL;
+}
+
+static size_t usable(const void *pointer)
+{
+	const struct range *range = starts_find(registry, pointer);
+	return range != NULL ? range->size : 0;
 }
 
 size_t hkm_big_usable(const void *pointer)
 {
 	hkm_lock_acquire(&hkm_big_lock);
-	const struct mapping *mapping = registry_find(pointer);
-	size_t size = mapping != NULL ? mapping->size : 0;
+	size_t size = usable(pointer);
 	hkm_lock_release(&hkm_big_lock);
 	return size;
 }
 
+size_t hkm_big_usable_at_once(const void *pointer)
+{
+	size_t size = 0;
+	if (hkm_lock_try(&hkm_big_lock)) {
+		size = usable(pointer);
+		hkm_lock_release(&hkm_big_lock);
+	}
+	return size;
+}
+
+/* Grows a range that is on no list by what is kept behind it; result: whether it is now `size` bytes long. */
+static bool grow_into_kept(struct range *range, size_t size)
+{
+	struct range *behind = starts_find(kept_starts, range->start + range->size);
+	if (behind == NULL || range->size + behind->size < size)
+		return false;
+	kept_remove(behind);
+	range->size += behind->size;
+	range->kept_since_ms = behind->kept_since_ms;
+	hkm_meta_free(behind, sizeof *behind);
+	cut(range, size);
+	return true;
+}
+
 void *hkm_big_resize(const struct hkm_policy *policy, void *pointer, size_t size)
 {
+	if (size >= LARGEST)
+		return NULL;
 	size = hkm_align_up(size, hkm_os_page_size());
 	hkm_lock_acquire(&hkm_big_lock);
-	struct mapping *mapping = registry_find(pointer);
-	if (mapping != NULL)
-		registry_remove(mapping);
-	hkm_lock_release(&hkm_big_lock);
-	if (mapping == NULL)
-		return NULL;
-	char *start = mapping->start;
-	if (size != mapping->size) {
-		if (size > mapping->size) {
-			/* Growing takes fresh memory: idle mappings go for it. */
-			size_t cached = hkm_counted(&kept_bytes), growth = size - mapping->size;
-			hkm_big_purge(0, cached > growth ? cached - growth : 0);
+	struct range *range = starts_find(registry, pointer);
+	bool done = false;
+	if (range != NULL) {
+		live_remove(range);
+		if (size < range->size) {
+			range->kept_since_ms = hkm_os_now_ms();
+			cut(range, size);
 		}
-		start = hkm_os_remap(mapping->start, mapping->size, size, true);
+		done = size <= range->size || grow_into_kept(range, size);
+	}
+	hkm_lock_release(&hkm_big_lock);
+	if (range == NULL)
+		return NULL;
+	if (!done) {
+		make_room(size - range->size);
+		char *start = hkm_os_remap(range->start, range->size, size, true);
 		if (start != NULL) {
-			mapping->start = start;
-			mapping->size = size;
-			if (policy->thp_threshold != 0 && size >= policy->thp_threshold)
-				hkm_os_huge_pages(start, size, true);
+			range->start = start;
+			range->size = size;
+			advise(policy, range);
+			done = true;
 		}
 	}
 	hkm_lock_acquire(&hkm_big_lock);
-	registry_insert(mapping);
+	live_insert(range);
 	hkm_lock_release(&hkm_big_lock);
-	return start;
+	return done ? range->start : NULL;
 }
 
 /* ---- Looking --------------------------------------------------------------------------------------------- */

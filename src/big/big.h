@@ -1,12 +1,16 @@
-/* big.h - L2, requests of 2 MiB and more (and alignments above 64 KiB): one mapping per block.
+/* big.h - L2, requests of 2 MiB and more (and alignments above 64 KiB): whole pages, mapped.
  *
- *   registry   hash table: address -> mapping, for every live block
- *   cache      freed mappings, still resident, in buckets by size (eight per doubling) and in one queue by
- *              age; bounded in bytes, trimmed by age
+ *   registry   hash table: address -> range, for every live block
+ *   cache      freed ranges, still resident: neighbours joined, in buckets by size (eight per doubling) and in
+ *              one queue by age; bounded in bytes, trimmed by age
  *
- * A request takes the smallest kept mapping that fits within the tolerated surplus; failing that, the largest
- * one that is too small, grown by mremap, so that its pages are used again and the process does not hold both;
- * failing that, a new mapping, and as much of the cache's oldest goes.
+ * A request takes the best fit of the cache, cut to size (a surplus within the policy's bound stays with the
+ * block); failing that, the largest kept range that is too small, grown by mremap, so that its pages are used
+ * again and the process does not hold both; failing that, a new mapping. Whatever fresh memory is mapped, as
+ * much of the cache's oldest goes.
+ *
+ * Mappings made one after the other lie side by side, and the kernel joins them: a range may be part of one
+ * mapping or span several, and is unmapped or moved as it is.
  *
  * All functions are for any thread. `policy` is a snapshot that the caller holds.
  */
@@ -22,11 +26,12 @@ void *hkm_big_alloc(const struct hkm_policy *policy, size_t size, size_t alignme
 /* Frees a block; result: false if none starts at `pointer`. */
 bool hkm_big_free(const struct hkm_policy *policy, void *pointer);
 
-/* Whether a block at `pointer` has been freed and is still kept: tells a double free from a wild pointer. */
+/* Whether `pointer` lies in memory that was freed and is still kept: tells a double free from a wild pointer. */
 bool hkm_big_was_freed(const void *pointer);
 
-/* Usable bytes of the block at `pointer`; 0 if none starts there. */
+/* Usable bytes of the block at `pointer`; 0 if none starts there, or, for the second, if somebody holds the lock. */
 size_t hkm_big_usable(const void *pointer);
+size_t hkm_big_usable_at_once(const void *pointer);
 
 /* Resizes a block that exists, moving its pages if need be but copying nothing; NULL if the system refuses. */
 void *hkm_big_resize(const struct hkm_policy *policy, void *pointer, size_t size);

@@ -18,7 +18,7 @@
 /* Nobody may enter these three. */
 _Alignas(HKM_HEAP_ALIGNMENT) struct hkm_heap hkm_no_heap = { .in_slow_path = true };
 _Alignas(HKM_HEAP_ALIGNMENT) struct hkm_heap hkm_ended_heap = { .in_slow_path = true };
-/* Stands for the heap that a thread is just making. */
+/* Stands for the heap that a thread is just making or giving up. */
 static _Alignas(HKM_HEAP_ALIGNMENT) struct hkm_heap starting_heap = { .in_slow_path = true };
 
 _Thread_local struct hkm_heap *hkm_tls_heap = &hkm_no_heap;
@@ -81,7 +81,7 @@ void hkm_heap_leave(struct hkm_heap *heap)
 	}
 	if (HAKMEM_DEBUG && !is_forked && ++heap->debug_leaves % 32 == 0)
 		hkm_tiny_check(heap);
-	hkm_lock_release(&heap->reader.lock);
+	hkm_lock_release_quietly(&heap->reader.lock);
 	atomic_signal_fence(memory_order_seq_cst);
 	heap->in_slow_path = false;
 }
@@ -94,6 +94,7 @@ void hkm_heap_expect_tick(struct hkm_heap *heap)
 		return;
 	heap->expecting = true;
 	heap->grant = GRANT_MIN;
+	heap->ace_grant = heap->ace_grant < GRANT_MIN ? heap->ace_grant : GRANT_MIN;
 	hkm_tiny_hasten(heap, GRANT_MIN);
 }
 
@@ -144,6 +145,9 @@ void hkm_heap_poll(struct hkm_heap *heap)
 void hkm_heap_poll_entered(struct hkm_heap *heap, const struct hkm_policy *policy)
 {
 	uint64_t now;
+	/* In a busy thread slow paths follow each other closely, and the clock is not free. */
+	if (heap->grant == GRANT_MAX && ++heap->polls_skipped % 8 != 0)
+		return;
 	if (poll(heap, &now))
 		tick(heap, policy, now);
 }
@@ -196,13 +200,14 @@ static void thread_exit(void *value)
 	hkm_tiny_close(heap);
 	hkm_tiny_release_empty(heap, 0);
 	hkm_heap_leave(heap);
-	hkm_tls_heap = &hkm_ended_heap;
+	hkm_tls_heap = &starting_heap; /* while this thread holds the registry lock */
 	hkm_lock_acquire(&registry_lock);
 	hkm_lock_acquire(&heap->reader.lock);
 	abandon(heap);
 	hkm_remote_receive(heap);
 	hkm_lock_release(&heap->reader.lock);
 	hkm_lock_release(&registry_lock);
+	hkm_tls_heap = &hkm_ended_heap;
 }
 
 /* Called with the registry lock held. */
@@ -275,56 +280,73 @@ size_t hkm_heap_trim_all(void)
 {
 	size_t bytes = 0;
 	struct hkm_heap *own = hkm_heap_get();
-	atomic_fetch_add_explicit(&trim_requests, 1, memory_order_relaxed);
-	if (own != NULL && !own->in_slow_path) {
-		const struct hkm_policy *policy = hkm_heap_enter(own);
-		own->trim_generation = atomic_load_explicit(&trim_requests, memory_order_relaxed);
-		hkm_remote_send_all(own);
-		hkm_remote_receive(own);
-		hkm_ace_flush(own, policy);
-		bytes += hkm_tiny_trim(own);
-		hkm_heap_leave(own);
-	}
+	if (own == NULL || own->in_slow_path)
+		return 0;
+	uint64_t request = 1 + atomic_fetch_add_explicit(&trim_requests, 1, memory_order_relaxed);
+	const struct hkm_policy *policy = hkm_heap_enter(own);
+	own->trim_generation = request;
+	hkm_remote_send_all(own);
+	hkm_remote_receive(own);
+	hkm_ace_flush(own, policy);
+	bytes += hkm_tiny_trim(own);
+	hkm_heap_leave(own);
+	hkm_heap_guard(own, true);
 	hkm_lock_acquire(&registry_lock);
 	for (struct hkm_heap *heap = abandoned_heaps; heap != NULL; heap = heap->next_abandoned) {
 		hkm_lock_acquire(&heap->reader.lock);
 		hkm_remote_receive(heap);
+		hkm_ace_flush(heap, hkm_policy_get(&heap->reader)); /* a child of fork inherits full caches */
 		bytes += hkm_tiny_trim(heap);
+		hkm_tiny_close(heap);
 		hkm_lock_release(&heap->reader.lock);
 	}
 	hkm_lock_release(&registry_lock);
 	bytes += hkm_pool_trim();
 	bytes += hkm_span_purge(UINT64_MAX, 0);
 	bytes += hkm_big_purge(UINT64_MAX, 0);
+	hkm_heap_guard(own, false);
 	return bytes;
 }
 
 /* ---- fork -------------------------------------------------------------------------------------------------- */
 
+/* The forking thread's heap, guarded while all locks are held: handlers of other libraries that run then, and
+ * signal handlers, use the reserve. */
+static struct hkm_heap *forking_heap;
+
 void hkm_heap_fork_prepare(void)
 {
+	struct hkm_heap *own = hkm_heap_get();
+	if (own != NULL)
+		hkm_heap_guard(own, true);
 	hkm_lock_acquire(&registry_lock);
+	forking_heap = own;
 	for (struct hkm_heap *heap = hkm_heap_first(); heap != NULL; heap = heap->next_heap)
 		hkm_lock_acquire(&heap->reader.lock);
 	hkm_lock_acquire(&hkm_guest.lock);
 	hkm_pool_lock_all();
 	hkm_lock_acquire(&hkm_big_lock);
+	hkm_lock_acquire(&hkm_purge_lock);
 	hkm_lock_acquire(&hkm_span_lock);
-	hkm_lock_acquire(&hkm_meta_lock);
 	hkm_lock_acquire(&hkm_policy_lock);
+	hkm_lock_acquire(&hkm_meta_lock);
 }
 
 void hkm_heap_fork_parent(void)
 {
-	hkm_lock_release(&hkm_policy_lock);
+	struct hkm_heap *own = forking_heap;
 	hkm_lock_release(&hkm_meta_lock);
+	hkm_lock_release(&hkm_policy_lock);
 	hkm_lock_release(&hkm_span_lock);
+	hkm_lock_release(&hkm_purge_lock);
 	hkm_lock_release(&hkm_big_lock);
 	hkm_pool_unlock_all();
 	hkm_lock_release(&hkm_guest.lock);
 	for (struct hkm_heap *heap = hkm_heap_first(); heap != NULL; heap = heap->next_heap)
 		hkm_lock_release(&heap->reader.lock);
 	hkm_lock_release(&registry_lock);
+	if (own != NULL)
+		hkm_heap_guard(own, false);
 }
 
 /* The thread of this heap does not exist here, and was copied at any moment outside a slow path. */
@@ -338,11 +360,12 @@ static void orphan(struct hkm_heap *heap)
 
 void hkm_heap_fork_child(void)
 {
-	struct hkm_heap *own = hkm_tls_heap;
+	struct hkm_heap *own = forking_heap;
 	is_forked = true;
-	hkm_lock_reset(&hkm_policy_lock);
 	hkm_lock_reset(&hkm_meta_lock);
+	hkm_lock_reset(&hkm_policy_lock);
 	hkm_lock_reset(&hkm_span_lock);
+	hkm_lock_reset(&hkm_purge_lock);
 	hkm_lock_reset(&hkm_big_lock);
 	hkm_pool_reset_locks();
 	hkm_lock_reset(&hkm_guest.lock);
@@ -352,4 +375,6 @@ void hkm_heap_fork_child(void)
 			orphan(heap);
 	}
 	hkm_lock_reset(&registry_lock);
+	if (own != NULL)
+		hkm_heap_guard(own, false);
 }

@@ -80,12 +80,14 @@ struct hkm_heap {
 	bool expecting;             /* holds or has freed memory that a later tick gives back */
 	_Atomic bool abandoned;     /* has no thread; written under the registry and the reader's lock */
 	int32_t grant;              /* frees that a hot list takes between two looks at the clock */
+	int32_t ace_grant;          /* frees that L1's caches may still take before the next look */
 	uint32_t empty_slabs;       /* slabs in `empty` */
 	uint32_t empty_slabs_kept;  /* most of them, from the policy */
 	uint32_t remote_blocks, remote_bytes; /* size of a message, from the policy */
 	uint64_t policy_generation; /* whose numbers are in tiny[] and caches[] */
 	uint64_t trim_generation;   /* last request of malloc_trim that was followed */
 	size_t dirty_bytes;         /* idle memory of the process that is purged at once beyond this, from the policy */
+	uint32_t polls_skipped;     /* slow paths that did not look at the clock */
 	uint32_t debug_leaves;      /* slow paths left, for the debug build's checks */
 	uint64_t last_poll_ms;      /* last look at the clock */
 	uint64_t next_tick_ms;
@@ -124,6 +126,14 @@ static inline struct hkm_heap *hkm_heap_of_bin(const struct hkm_bin *bin)
 	return (struct hkm_heap *)((uintptr_t)bin & ~(uintptr_t)(HKM_HEAP_ALIGNMENT - 1));
 }
 
+/* A signal handler that interrupts what follows must not enter the heap: it holds a lock without being entered. */
+static inline void hkm_heap_guard(struct hkm_heap *heap, bool guarded)
+{
+	atomic_signal_fence(memory_order_seq_cst);
+	heap->in_slow_path = guarded;
+	atomic_signal_fence(memory_order_seq_cst);
+}
+
 /* The calling thread's heap, made or adopted if it has none; NULL if there is no memory for one, or if
  * the thread is just making it (a signal handler asks). */
 struct hkm_heap *hkm_heap_get(void);
@@ -135,8 +145,8 @@ void hkm_heap_leave(struct hkm_heap *heap);
 
 /* Housekeeping. poll looks at the clock (heap not entered) and ticks when it is time; tick, with the heap
  * entered, shrinks unused caches, sends old messages, purges what is due, follows malloc_trim of other
- * threads. Rides on slow paths: hot lists are granted so many frees that a busy thread polls every few
- * thousand calls and an almost idle one after a handful. */
+ * threads. Rides on slow paths: hot lists and caches are granted so many frees that a busy thread polls
+ * after some dozens of a kind and an almost idle one after a handful. */
 void hkm_heap_poll(struct hkm_heap *heap);
 void hkm_heap_poll_entered(struct hkm_heap *heap, const struct hkm_policy *policy);
 

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <stdatomic.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
@@ -161,9 +162,11 @@ size_t hkm_os_physical_memory(void)
 uint64_t hkm_os_random(void)
 {
 	uint64_t value = hkm_os_now_ms();
-	const uint64_t *seed = (const uint64_t *)getauxval(AT_RANDOM); /* 16 bytes from the kernel */
-	if (seed != NULL)
-		value ^= seed[0] ^ (seed[1] << 1);
+	const void *bytes = (const void *)getauxval(AT_RANDOM); /* 16 from the kernel, aligned to nothing */
+	uint64_t seed[2] = { 0 };
+	if (bytes != NULL)
+		memcpy(seed, bytes, sizeof seed);
+	value ^= seed[0] ^ (seed[1] << 1);
 	return value * 0x9E3779B97F4A7C15u; /* Fibonacci hashing: spread what differs over all bits */
 }
 

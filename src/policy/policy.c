@@ -171,7 +171,8 @@ void hkm_policy_start(void)
 					 hkm_max(policy->dynamic_size[class - HKM_DYN1], HKM_TINY_MAX);
 		size_t bytes = mid ? hkm_options.mid_cache_bytes : hkm_options.large_cache_bytes;
 		policy->cache_blocks[class] = (uint16_t)hkm_min(bytes / size, HKM_MID_SLOTS);
-		policy->pool_spans[class] = mid ? 1 : 0;
+		/* A Large span kept by its class is one that no other class can have. */
+		policy->pool_spans[class] = mid || size <= hkm_options.large_cache_bytes ? 1 : 0;
 	}
 	policy->budget_mid = (uint32_t)hkm_options.budget_mid;
 	policy->budget_large = (uint32_t)hkm_options.budget_large;

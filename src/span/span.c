@@ -12,7 +12,6 @@
 #include "os/os.h"
 
 #define WHOLE UINT64_MAX
-#define GROWTH 64u             /* superslabs whose metadata is mapped at once */
 #define FOREIGN_TRIES 4096u    /* superslabs with a stranger's mapping that are passed over in one search */
 #define PURGE_RANGES 64u       /* ranges advised away in one call */
 
@@ -31,13 +30,14 @@ struct superslab {
 HKM_STATIC_ASSERT(sizeof(struct superslab) == 64, "one cache line a superslab");
 
 struct hkm_window hkm_window;
-struct hkm_lock hkm_span_lock;
+struct hkm_lock hkm_span_lock, hkm_purge_lock;
 
 /* Where everything lies; constant after hkm_span_start but for `ready`. */
 static struct {
 	struct superslab *superslabs;
 	size_t capacity;    /* superslabs in the window */
 	size_t ready;       /* of them, those with metadata mapped */
+	size_t growth;      /* superslabs whose metadata is mapped at once: whole pages of each array */
 	bool reserved;      /* the window's addresses are reserved by a mapping of ours */
 } window;
 
@@ -68,11 +68,23 @@ static uint64_t run_starts(uint64_t bits, size_t length)
 	return bits;
 }
 
+/* Doubles a length for which there is a run while it can, then adds the powers of two below that still fit. */
 static unsigned longest_run(uint64_t bits)
 {
-	unsigned length = 0;
-	for (; bits != 0; length++)
-		bits &= bits >> 1;
+	uint64_t starts[7] = { bits }; /* starts[n]: where runs of 2^n start */
+	unsigned log = 0, length;
+	if (bits == 0)
+		return 0;
+	while (log < 6 && (starts[log + 1] = starts[log] & starts[log] >> (1u << log)) != 0)
+		log++;
+	length = 1u << log;
+	for (bits = starts[log]; log-- > 0 && length < 64;) {
+		uint64_t longer = bits & starts[log] >> length;
+		if (longer != 0) {
+			bits = longer;
+			length += 1u << log;
+		}
+	}
 	return length;
 }
 
@@ -132,14 +144,25 @@ static void bucket_insert(struct superslab *superslab)
 	bucket_bits |= (uint64_t)1 << (bucket - 1);
 }
 
+/* Number of set bits; masks are runs or few, and the baseline processor has no instruction for it. */
+static uint64_t count_bits(uint64_t bits)
+{
+	uint64_t count = 0;
+	while (bits != 0) {
+		unsigned length;
+		next_run(&bits, &length);
+		count += length;
+	}
+	return count;
+}
+
 static void set_free(struct superslab *superslab, uint64_t bits)
 {
 	uint64_t gained = bits & ~superslab->free, lost = superslab->free & ~bits;
 	bucket_remove(superslab);
 	superslab->free = bits;
 	bucket_insert(superslab);
-	hkm_count(&free_count, (uint64_t)__builtin_popcountl(gained));
-	hkm_count(&free_count, (uint64_t)0 - (uint64_t)__builtin_popcountl(lost));
+	hkm_count(&free_count, count_bits(gained) - count_bits(lost));
 }
 
 static void note_oldest(void)
@@ -164,7 +187,8 @@ static void queue_remove(struct superslab *superslab)
 
 static void set_dirty(struct superslab *superslab, uint64_t bits)
 {
-	hkm_count(&dirty_count, (uint64_t)__builtin_popcountl(bits) - (uint64_t)__builtin_popcountl(superslab->dirty));
+	uint64_t gained = bits & ~superslab->dirty, lost = superslab->dirty & ~bits;
+	hkm_count(&dirty_count, count_bits(gained) - count_bits(lost));
 	superslab->dirty = bits;
 	if (bits == 0 && superslab->queued) {
 		queue_remove(superslab);
@@ -225,6 +249,7 @@ void hkm_span_start(void)
 		start = (char *)hkm_align_up((uintptr_t)start, HKM_SUPERSLAB_SIZE);
 	}
 	window.capacity = size / HKM_SUPERSLAB_SIZE;
+	window.growth = hkm_max(64, hkm_os_page_size() / sizeof(struct superslab));
 	hkm_window.slabs = (struct hkm_slab *)start;
 	hkm_window.states = (uint8_t *)(hkm_window.slabs + slices);
 	hkm_window.bins = (_Atomic(struct hkm_bin *) *)(hkm_window.states + (slices << HKM_SLICE_SHIFT >> 10));
@@ -235,14 +260,14 @@ void hkm_span_start(void)
 /* Maps the metadata of the next superslabs. */
 static bool window_grow(void)
 {
-	if (window.ready + GROWTH > window.capacity)
+	if (window.ready + window.growth > window.capacity)
 		return false;
-	size_t slice = window.ready * HKM_SUPERSLAB_SLICES, count = (size_t)GROWTH * HKM_SUPERSLAB_SLICES;
+	size_t slice = window.ready * HKM_SUPERSLAB_SLICES, count = window.growth * HKM_SUPERSLAB_SLICES;
 	struct hkm_range parts[] = {
 		{ hkm_window.slabs + slice, count * sizeof(struct hkm_slab) },
 		{ hkm_window.states + (slice << HKM_SLICE_SHIFT >> 10), count << HKM_SLICE_SHIFT >> 10 },
 		{ hkm_window.bins + slice, count * sizeof(void *) },
-		{ window.superslabs + window.ready, GROWTH * sizeof(struct superslab) },
+		{ window.superslabs + window.ready, window.growth * sizeof(struct superslab) },
 	};
 	for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
 		if (hkm_os_map_at(parts[i].start, parts[i].size, window.reserved) != 0) {
@@ -251,7 +276,7 @@ static bool window_grow(void)
 			return false;
 		}
 	}
-	window.ready += GROWTH;
+	window.ready += window.growth;
 	/* relaxed: see struct hkm_window. */
 	atomic_store_explicit(&hkm_window.limit, window.ready * HKM_SUPERSLAB_SLICES, memory_order_relaxed);
 	return true;
@@ -430,6 +455,10 @@ size_t hkm_span_purge(uint64_t before_ms, size_t keep_bytes)
 	struct purge_batch batch;
 	batch.count = 0;
 	uint64_t started = hkm_os_now_ms();
+	if (before_ms == UINT64_MAX)
+		hkm_lock_acquire(&hkm_purge_lock);
+	else if (!hkm_lock_try(&hkm_purge_lock))
+		return 0;
 	hkm_lock_acquire(&hkm_span_lock);
 	for (;;) {
 		struct superslab *superslab = dirty_head;
@@ -439,7 +468,7 @@ size_t hkm_span_purge(uint64_t before_ms, size_t keep_bytes)
 		if (superslab != NULL && superslab->dirty_since_ms > started)
 			wanted = false;
 		if (wanted && superslab->free == WHOLE && hkm_counted(&mapped_count) > 1) {
-			bytes += (size_t)__builtin_popcountl(superslab->dirty) * HKM_SLICE_SIZE;
+			bytes += count_bits(superslab->dirty) * HKM_SLICE_SIZE;
 			superslab_unmap(superslab);
 			continue;
 		}
@@ -456,6 +485,7 @@ size_t hkm_span_purge(uint64_t before_ms, size_t keep_bytes)
 	}
 	hkm_count(&purged_bytes, bytes);
 	hkm_lock_release(&hkm_span_lock);
+	hkm_lock_release(&hkm_purge_lock);
 	return bytes;
 }
 

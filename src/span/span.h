@@ -116,8 +116,9 @@ bool hkm_span_extend(struct hkm_slab *slab, size_t slices, bool *zeroed);
 /* Gives the last slices of a span back, so that `slices` remain. */
 void hkm_span_shrink(struct hkm_slab *slab, size_t slices);
 
-/* Gives free resident slices back to the system, oldest first: all that have been free since before
- * `before_ms`, and then until no more than `keep_bytes` are left. Empty superslabs are unmapped.
+/* Gives free resident slices back to the system, superslab by superslab, in the order in which their first slice
+ * became free: of all superslabs where that was before `before_ms`, and then until no more than `keep_bytes` are
+ * left. Empty superslabs are unmapped. If another thread is purging, only before_ms UINT64_MAX waits for it.
  * Result: bytes given back. */
 size_t hkm_span_purge(uint64_t before_ms, size_t keep_bytes);
 
@@ -142,7 +143,8 @@ void hkm_span_stats(struct hkm_span_stats *stats);
  * meanwhile, so what it reads is advice. */
 void hkm_span_visit(void (*visit)(struct hkm_slab *slab, void *context), void *context);
 
-/* Guards the superslabs; for fork only. */
-extern struct hkm_lock hkm_span_lock;
+/* Guards the superslabs; and, held for as long as slices are out to be purged, so that a child of fork does not lose
+ * them, the right to purge. For fork only. */
+extern struct hkm_lock hkm_span_lock, hkm_purge_lock;
 
 #endif

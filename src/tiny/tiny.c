@@ -48,13 +48,19 @@ static uint32_t worth_listing(const struct hkm_slab *slab)
 	return (uint32_t)hkm_max(1, hkm_min(16, slab->capacity / 16u));
 }
 
+/* One multiplication by the reciprocal, ceil(2^32 / size), tells both the index (its high half: division by a
+ * constant, Granlund and Montgomery 1994) and whether the division is exact (its low half is below the reciprocal:
+ * Lemire, Kaser and Kurz 2019), as offset and size are below 2^16. Tested for every offset of every class by
+ * tests/unit/test_sizeclass.c. */
+HKM_HOT bool is_block(const struct hkm_slab *slab, const void *pointer)
+{
+	uint64_t product = ((uintptr_t)pointer & (HKM_SLICE_SIZE - 1)) * slab->reciprocal;
+	return (uint32_t)product < slab->reciprocal && product >> 32 < slab->capacity;
+}
+
 bool hkm_tiny_is_block(const struct hkm_slab *slab, const void *pointer)
 {
-	/* Division by a constant through multiplication (Granlund and Montgomery 1994): exact, as offset and
-	 * block_size are below 2^16. Tested for every offset by tests/unit/test_sizeclass.c. */
-	uint32_t offset = (uint32_t)((uintptr_t)pointer & (HKM_SLICE_SIZE - 1));
-	uint32_t index = (uint32_t)((uint64_t)offset * slab->reciprocal >> 32);
-	return index * slab->block_size == offset && index < slab->capacity;
+	return is_block(slab, pointer);
 }
 
 /* ---- Slabs ------------------------------------------------------------------------------------ */
@@ -185,38 +191,49 @@ void hkm_tiny_hasten(struct hkm_heap *heap, int32_t frees)
 
 /* ---- Free ----------------------------------------------------------------------------------------- */
 
-static void free_to_slab(struct hkm_heap *heap, struct hkm_slab *slab, void *pointer, bool entered)
+static struct hkm_slab *slab_of(void *pointer)
+{
+	return &hkm_window.slabs[hkm_slice_of(pointer)];
+}
+
+/* The rare event of a free: the slab has room again, or is empty. */
+static void slab_changed(struct hkm_heap *heap, struct hkm_slab *slab, bool entered)
+{
+	struct hkm_tiny *tiny = &heap->tiny[slab->class];
+	if (slab->in_use != 0 && tiny->active == slab)
+		return;
+	const struct hkm_policy *policy = entered ? NULL : hkm_heap_enter(heap);
+	if (slab->in_use == 0)
+		slab_release(heap, slab);
+	else
+		list_append(tiny, slab);
+	if (!entered) {
+		/* A thread that does nothing but free comes by here, too. */
+		hkm_heap_poll_entered(heap, policy);
+		hkm_heap_leave(heap);
+	}
+}
+
+HKM_SLOW static void report_wrong_block(const struct hkm_slab *slab, const void *pointer)
+{
+	hkm_misuse("free", pointer == slab->freed ? "double free of" : "invalid pointer", pointer);
+}
+
+/* Frees a block onto its slab; `entered`: the heap is, otherwise it is for the rare event only. */
+HKM_HOT void free_to_slab(struct hkm_heap *heap, struct hkm_slab *slab, void *pointer, bool entered)
 {
 	struct hkm_block *block = pointer;
-	if (HKM_UNLIKELY(!hkm_tiny_is_block(slab, pointer) || block == slab->freed ||
-			 slab->in_use == 0)) {
-		hkm_misuse("free", block == slab->freed ? "double free of" : "invalid pointer", pointer);
+	if (HKM_UNLIKELY(!is_block(slab, pointer) || block == slab->freed)) {
+		report_wrong_block(slab, pointer);
 		return;
 	}
 	block->next = slab->freed;
 	atomic_signal_fence(memory_order_release); /* as in bin_push */
 	slab->freed = block;
-	slab->in_use--;
-	bool empty = slab->in_use == 0;
-	if (HKM_LIKELY(!empty && (slab->listed || (uint32_t)slab->carved - slab->in_use < worth_listing(slab))))
+	uint32_t in_use = --slab->in_use;
+	if (HKM_LIKELY(in_use != 0 && (slab->listed || slab->carved - in_use < worth_listing(slab))))
 		return;
-	/* A rare event: the slab has room again, or is empty. */
-	struct hkm_tiny *tiny = &heap->tiny[slab->class];
-	if (!empty && tiny->active == slab)
-		return;
-	if (!entered)
-		hkm_heap_enter(heap);
-	if (empty)
-		slab_release(heap, slab);
-	else
-		list_append(tiny, slab);
-	if (!entered)
-		hkm_heap_leave(heap);
-}
-
-static struct hkm_slab *slab_of(void *pointer)
-{
-	return &hkm_window.slabs[hkm_slice_of(pointer)];
+	slab_changed(heap, slab, entered);
 }
 
 void hkm_tiny_free_local(struct hkm_heap *heap, struct hkm_bin *bin, void *pointer)
@@ -229,23 +246,31 @@ void hkm_tiny_free_local(struct hkm_heap *heap, struct hkm_bin *bin, void *point
 	}
 }
 
-HKM_SLOW void hkm_tiny_free_full(struct hkm_heap *heap, struct hkm_bin *bin, void *pointer)
+/* The hot list has used up what it was granted, but is not full. */
+HKM_SLOW static void free_after_grant(struct hkm_heap *heap, struct hkm_bin *bin, void *pointer)
 {
 	struct hkm_tiny *tiny = &heap->tiny[class_of_bin(heap, bin)];
-	/* The fast path has counted room down to -1. A list that has been full takes frees again when an eighth of it
-	 * has been used up, not at every single place. */
 	bin->room = 0;
-	int32_t length = bin_length(bin, tiny);
-	if (length < tiny->hot_capacity - tiny->hot_capacity / 8) {
-		hkm_heap_poll(heap);
-		bin_grant(heap, bin, tiny, bin_length(bin, tiny));
-	}
+	hkm_heap_poll(heap);
+	bin_grant(heap, bin, tiny, bin_length(bin, tiny));
 	if (bin->room > 0) {
 		bin->room--;
 		bin_push(bin, pointer);
 	} else {
 		free_to_slab(heap, slab_of(pointer), pointer, false);
 	}
+}
+
+void hkm_tiny_free_full(struct hkm_heap *heap, struct hkm_bin *bin, void *pointer)
+{
+	const struct hkm_tiny *tiny = &heap->tiny[class_of_bin(heap, bin)];
+	/* The fast path has counted room down below 0. A list that has been full takes frees again when an eighth of it
+	 * has been used up, not at every single place. */
+	bin->room = -1;
+	if (bin_length(bin, tiny) < tiny->hot_capacity - tiny->hot_capacity / 8)
+		free_after_grant(heap, bin, pointer);
+	else
+		free_to_slab(heap, slab_of(pointer), pointer, false);
 }
 
 /* Moves the blocks of the hot list behind the first `keep` to their slabs. */

@@ -1,0 +1,629 @@
+/* test_ace.c - L1: which class serves a request (W_MAX, DYN1, DYN2), what caches and pools keep, resizing in
+ * place, wrong frees, accounting.
+ */
+#include "unit.h"
+
+#include <pthread.h>
+
+#include "core/report.h"
+#include "span/span.h"
+
+static struct hkm_heap *heap;
+static struct hkm_policy policy;
+
+static void start(void)
+{
+	heap = quiet_heap();
+	hkm_policy_copy(&policy);
+	policy.dynamic_size[0] = policy.dynamic_size[1] = 0;
+	impose(heap, &policy);
+}
+
+static uint32_t class_size(size_t size)
+{
+	return hkm_ace_static_size(hkm_ace_class(size));
+}
+
+static struct span_sum spans_of(uint32_t block_size)
+{
+	return sum_spans(block_size > HKM_MID_MAX ? HKM_KIND_LARGE : HKM_KIND_MID, block_size);
+}
+
+static void flush(void)
+{
+	hkm_ace_flush(heap, hkm_heap_enter(heap));
+	hkm_heap_leave(heap);
+}
+
+/* Allocates, and requires that the block is as large as expected. */
+static unsigned char *take(size_t size, uint32_t expected)
+{
+	unsigned char *block = hkm_malloc(size);
+
+	require(block != NULL, "no memory");
+	require(hkm_malloc_usable_size(block) == expected, "%zu bytes get a block of %zu, expected %u", size,
+		hkm_malloc_usable_size(block), expected);
+	return block;
+}
+
+ISOLATED(every_static_class_serves_its_sizes)
+{
+	start();
+	for (unsigned class = 0; class < HKM_ACE_STATIC_CLASSES; class++) {
+		uint32_t size = hkm_ace_static_size(class), below = class > 0 ? hkm_ace_static_size(class - 1) : 1024;
+		unsigned char *blocks[3] = { take(below + 1, size), take(below + 1, size),
+			take(size < HKM_LARGE_MAX ? size : size - 1, size) };
+
+		for (size_t i = 0; i < 3; i++) {
+			memset(blocks[i], (int)i + 1, size);
+			require(is_aligned(blocks[i], 16), "misaligned");
+		}
+		for (size_t i = 0; i < 3; i++) {
+			require(all_bytes_are(blocks[i], size, (unsigned char)(i + 1)), "blocks overlap");
+			hkm_free(blocks[i]);
+		}
+	}
+}
+
+ISOLATED(aligned_blocks_are_aligned)
+{
+	start();
+	for (size_t alignment = 32; alignment <= HKM_SLICE_SIZE; alignment *= 2) {
+		for (size_t size = 1; size < 2 * HKM_SLICE_SIZE; size = size * 5 / 3 + 1) {
+			void *blocks[3];
+
+			for (size_t i = 0; i < 3; i++) {
+				blocks[i] = hkm_aligned_alloc(alignment, size);
+				require(is_aligned(blocks[i], alignment), "%zu bytes at %p", size, blocks[i]);
+				require(hkm_malloc_usable_size(blocks[i]) >= size, "too small");
+				memset(blocks[i], 1, size);
+			}
+			for (size_t i = 0; i < 3; i++)
+				hkm_free(blocks[i]);
+		}
+	}
+}
+
+/* ---- W_MAX --------------------------------------------------------------------------------------- */
+
+/* With a cached block of `cached` bytes, requests `size` under a W_MAX; result: the block's size. */
+static size_t served_by(uint32_t wmax, size_t cached, size_t size)
+{
+	void *larger, *block;
+	size_t usable;
+
+	policy.wmax_mid = cached <= HKM_MID_MAX ? wmax : 1000;
+	policy.wmax_large = cached <= HKM_MID_MAX ? 1000 : wmax;
+	impose(heap, &policy);
+	flush();
+	/* Of the block itself there is none in the cache. */
+	larger = hkm_malloc(cached);
+	flush();
+	hkm_free(larger);
+	block = hkm_malloc(size);
+	usable = hkm_malloc_usable_size(block);
+	require((block == larger) == (usable == class_size(cached)), "not the cached block");
+	hkm_free(block);
+	return usable;
+}
+
+ISOLATED(a_cached_larger_block_serves_within_wmax)
+{
+	start();
+	require(served_by(1000, 3000, 2000) == 2048, "served beyond W_MAX = 1");
+	require(served_by(1500, 3000, 2000) == 2048, "3072 is more than 1.5 * 2000");
+	require(served_by(1536, 3000, 2000) == 3072, "3072 is 1.536 * 2000");
+	require(served_by(2000, 3000, 2000) == 3072, "not served within W_MAX = 2");
+	require(served_by(1000, 200000, 150000) == 163840, "served beyond W_MAX = 1");
+	require(served_by(1500, 200000, 150000) == 163840, "229376 is more than 1.5 * 150000");
+	require(served_by(1600, 200000, 150000) == 229376, "not served within W_MAX = 1.6");
+	/* Layers do not mix. */
+	policy.wmax_large = 4000;
+	require(served_by(4000, 40000, 30000) == 32768, "a Mid request was served by a Large block");
+}
+
+ISOLATED(the_smallest_cached_block_serves)
+{
+	void *large, *small;
+
+	start();
+	policy.wmax_mid = 4000;
+	impose(heap, &policy);
+	large = hkm_malloc(6000);
+	small = hkm_malloc(3000);
+	flush();
+	hkm_free(large);
+	hkm_free(small);
+	require(hkm_malloc(2000) == small, "the larger one was taken");
+	require(hkm_malloc(2000) == large, "the larger one was not taken next");
+	require(hkm_malloc_usable_size(hkm_malloc(2000)) == 2048, "not an own block");
+}
+
+/* ---- DYN1 and DYN2 --------------------------------------------------------------------------------- */
+
+static void set_dynamic(uint32_t first, uint32_t second)
+{
+	policy.dynamic_size[0] = first;
+	policy.dynamic_size[1] = second;
+	policy.cache_blocks[HKM_DYN1] = policy.cache_blocks[HKM_DYN2] = 8;
+	impose(heap, &policy);
+}
+
+ISOLATED(dynamic_classes_serve_their_sizes_exactly)
+{
+	start();
+	hkm_free(take(5200, 6144));
+	hkm_free(take(26000, 28672));
+	set_dynamic(5200, 26000);
+	/* A cached block of the static class does not stand in the way. */
+	for (size_t round = 0; round < 2; round++) {
+		hkm_free(take(5120, 5120));
+		hkm_free(take(5121, 5200));
+		hkm_free(take(5200, 5200));
+		hkm_free(take(5201, 6144));
+		hkm_free(take(24577, 26000));
+		hkm_free(take(26000, 26000));
+		hkm_free(take(26001, 28672));
+	}
+	/* Two within one gap: the tighter one serves. */
+	set_dynamic(5600, 5200);
+	hkm_free(take(5150, 5200));
+	hkm_free(take(5300, 5600));
+	hkm_free(take(5700, 6144));
+	set_dynamic(0, 0);
+	hkm_free(take(5200, 6144));
+}
+
+#define OLD_BLOCKS 100
+
+ISOLATED(blocks_of_a_retired_size_live_on)
+{
+	unsigned char *old[OLD_BLOCKS], *young[OLD_BLOCKS];
+
+	start();
+	set_dynamic(5200, 0);
+	for (size_t i = 0; i < OLD_BLOCKS; i++) {
+		old[i] = take(5200, 5200);
+		fill_pattern(old[i], 5200, i);
+	}
+	hkm_free(hkm_malloc(5200));
+	for (uint32_t size = 7008; size <= 7104; size += 48) {
+		set_dynamic(size, 0);
+		require(heap->caches[HKM_DYN1].count == 0, "blocks of the old size are cached");
+		for (size_t i = 0; i < OLD_BLOCKS; i++) {
+			young[i] = take(size, size);
+			fill_pattern(young[i], size, i);
+			require(hkm_malloc_usable_size(old[i]) == 5200, "the size of a live block has changed");
+		}
+		for (size_t i = 0; i < OLD_BLOCKS; i++) {
+			require(pattern_holds(young[i], size, size, i), "a block was overwritten");
+			hkm_free(young[i]);
+		}
+	}
+	/* Half of them comes back to a class of another size, half when the size is current again. */
+	for (size_t i = 0; i < OLD_BLOCKS; i += 2) {
+		require(pattern_holds(old[i], 5200, 5200, i), "an old block was overwritten");
+		hkm_free(old[i]);
+	}
+	require(heap->caches[HKM_DYN1].block_size != 5200, "wrong test");
+	set_dynamic(5200, 0);
+	for (size_t i = 1; i < OLD_BLOCKS; i += 2) {
+		require(pattern_holds(old[i], 5200, 5200, i), "an old block was overwritten");
+		hkm_free(old[i]);
+	}
+	hkm_malloc_trim(0);
+	for (uint32_t size = 5200; size < 7200; size += 16)
+		require(spans_of(size).spans == 0, "%zu spans of %u bytes are left", spans_of(size).spans, size);
+}
+
+/* ---- Caches and pools --------------------------------------------------------------------------------- */
+
+static void *many[400];
+
+static void take_many(size_t size, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		many[i] = hkm_malloc(size);
+}
+
+static void free_many(size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		hkm_free(many[i]);
+}
+
+ISOLATED(caches_hold_no_more_than_their_capacity)
+{
+	start();
+	for (unsigned class = 0; class < HKM_ACE_STATIC_CLASSES; class += 5) {
+		const struct hkm_cache *cache = &heap->caches[class];
+		size_t size = hkm_ace_static_size(class) - 1;
+
+		for (uint32_t capacity = 0; capacity <= 8; capacity += 2) {
+			policy.cache_blocks[class] = (uint16_t)capacity;
+			impose(heap, &policy);
+			require(cache->count <= capacity, "%u blocks were kept over", cache->count);
+			take_many(size, 20);
+			for (size_t i = 0; i < 20; i++) {
+				hkm_free(many[i]);
+				require(cache->count <= capacity, "%u blocks are cached, %u allowed", cache->count, capacity);
+			}
+			require(cache->count >= capacity / 2, "%u blocks are cached", cache->count);
+		}
+	}
+}
+
+ISOLATED(hits_and_misses_are_counted)
+{
+	struct hkm_cache *cache;
+
+	start();
+	cache = &heap->caches[hkm_ace_class(3000)];
+	flush();
+	hkm_free(hkm_malloc(3000));
+	require(hkm_counted(&cache->misses) == 1 && hkm_counted(&cache->hits) == 0, "the first is not a miss");
+	for (size_t i = 0; i < 10; i++)
+		hkm_free(hkm_malloc(3000));
+	require(hkm_counted(&cache->misses) == 1 && hkm_counted(&cache->hits) == 10, "%zu hits",
+		(size_t)hkm_counted(&cache->hits));
+	/* The newest block goes out first. */
+	take_many(3000, 2);
+	free_many(2);
+	require(hkm_malloc(3000) == many[1] && hkm_malloc(3000) == many[0], "not the newest first");
+}
+
+/* Makes empty spans of a class; result: how many the pool has kept. */
+static size_t spans_kept(size_t size, uint16_t pool_spans, uint32_t budget)
+{
+	unsigned class = hkm_ace_class(size);
+	size_t kept;
+
+	policy.cache_blocks[class] = 0;
+	policy.pool_spans[class] = pool_spans;
+	policy.budget_mid = policy.budget_large = budget;
+	impose(heap, &policy);
+	take_many(size, 200);
+	require(spans_of(class_size(size)).in_use == 200, "%zu in use", spans_of(class_size(size)).in_use);
+	free_many(200);
+	kept = spans_of(class_size(size)).spans;
+	require(spans_of(class_size(size)).in_use == 0, "%zu in use", spans_of(class_size(size)).in_use);
+	hkm_pool_release_idle(true);
+	require(spans_of(class_size(size)).spans == 0, "empty spans stay");
+	return kept;
+}
+
+ISOLATED(pools_keep_as_many_empty_spans_as_the_policy_says)
+{
+	start();
+	require(spans_kept(3000, 0, 100) == 0, "kept without being asked");
+	require(spans_kept(3000, 4, 100) == 4, "not four spans are kept");
+	require(spans_kept(3000, 4, 3) == 3, "the budget is not kept");
+	require(spans_kept(3000, 4, 0) == 0, "the budget is not kept");
+	require(spans_kept(100000, 0, 100) == 0, "kept without being asked");
+	require(spans_kept(100000, 5, 100) == 5, "not five spans are kept");
+	require(spans_kept(100000, 5, 2) == 2, "the budget is not kept");
+}
+
+ISOLATED(the_budget_is_for_all_classes_together)
+{
+	size_t kept = 0;
+
+	start();
+	policy.budget_mid = 5;
+	for (size_t size = 2000; size <= 16000; size *= 2) {
+		policy.cache_blocks[hkm_ace_class(size)] = 0;
+		policy.pool_spans[hkm_ace_class(size)] = 4;
+	}
+	impose(heap, &policy);
+	for (size_t size = 2000; size <= 16000; size *= 2) {
+		take_many(size, 200);
+		free_many(200);
+	}
+	for (size_t size = 2000; size <= 16000; size *= 2)
+		kept += spans_of(class_size(size)).spans;
+	require(kept == 5, "%zu spans are kept", kept);
+}
+
+ISOLATED(idle_spans_go_and_used_ones_stay)
+{
+	start();
+	policy.cache_blocks[hkm_ace_class(3000)] = policy.cache_blocks[hkm_ace_class(6000)] = 0;
+	policy.pool_spans[hkm_ace_class(3000)] = policy.pool_spans[hkm_ace_class(6000)] = 2;
+	impose(heap, &policy);
+	hkm_free(hkm_malloc(3000));
+	hkm_free(hkm_malloc(6000));
+	hkm_pool_release_idle(false);
+	require(spans_of(class_size(3000)).spans == 1, "a span went that had just been used");
+	hkm_free(hkm_malloc(6000));
+	hkm_pool_release_idle(false);
+	require(spans_of(class_size(3000)).spans == 0, "an idle span stays");
+	require(spans_of(class_size(6000)).spans == 1, "a span went that had just been used");
+}
+
+ISOLATED(decay_returns_what_was_not_needed)
+{
+	struct hkm_cache *cache;
+
+	start();
+	policy.cache_blocks[hkm_ace_class(3000)] = 16;
+	impose(heap, &policy);
+	cache = &heap->caches[hkm_ace_class(3000)];
+	take_many(3000, 16);
+	free_many(16);
+	require(cache->count >= 8, "%u cached", cache->count);
+	for (size_t round = 0; round < 2; round++) {
+		/* Three blocks are in use at times. */
+		take_many(3000, 3);
+		free_many(3);
+		hkm_ace_decay(heap, hkm_heap_enter(heap));
+		hkm_heap_leave(heap);
+	}
+	require(cache->count == 3, "%u cached, though three were needed", cache->count);
+	require(!hkm_ace_decay(heap, hkm_heap_enter(heap)), "says that something is cached");
+	hkm_heap_leave(heap);
+	require(cache->count == 0, "%u cached, though none was needed", cache->count);
+}
+
+/* ---- Accounting ----------------------------------------------------------------------------------------- */
+
+#define LIVE 300
+
+static struct {
+	unsigned char *start;
+	size_t size;
+	uint32_t block_size;
+} blocks[LIVE];
+
+static void check_accounts(void)
+{
+	for (unsigned class = 0; class < HKM_ACE_STATIC_CLASSES; class++) {
+		uint32_t size = hkm_ace_static_size(class);
+		size_t expected = heap->caches[class].count;
+
+		for (size_t i = 0; i < LIVE; i++)
+			expected += blocks[i].start != NULL && blocks[i].block_size == size;
+		require(spans_of(size).in_use == expected, "%u bytes: %zu in use, expected %zu", size,
+			spans_of(size).in_use, expected);
+	}
+}
+
+ISOLATED(every_span_counts_exactly)
+{
+	struct random_source random = { 9 };
+
+	start();
+	policy.wmax_mid = policy.wmax_large = 1500;
+	impose(heap, &policy);
+	for (size_t step = 0; step < 20000; step++) {
+		size_t i = random_between(&random, 0, LIVE - 1);
+
+		if (blocks[i].start != NULL) {
+			require(pattern_holds(blocks[i].start, blocks[i].size, blocks[i].size, i), "overwritten");
+			if (random_between(&random, 0, 3) == 0) {
+				size_t size = random_between(&random, 1025, 300000);
+				unsigned char *moved = hkm_realloc(blocks[i].start, size);
+
+				require(pattern_holds(moved, blocks[i].size, hkm_min(size, blocks[i].size), i),
+					"realloc lost something");
+				blocks[i].start = moved;
+				blocks[i].size = size;
+				blocks[i].block_size = (uint32_t)hkm_malloc_usable_size(moved);
+				fill_pattern(moved, size, i);
+			} else {
+				hkm_free(blocks[i].start);
+				blocks[i].start = NULL;
+			}
+		} else {
+			size_t size = random_between(&random, 1025, random_between(&random, 0, 5) ? 33000 : 300000);
+
+			blocks[i].start = hkm_malloc(size);
+			blocks[i].size = size;
+			blocks[i].block_size = (uint32_t)hkm_malloc_usable_size(blocks[i].start);
+			fill_pattern(blocks[i].start, size, i);
+		}
+		if (step % 400 == 0)
+			check_accounts();
+		if (step % 4000 == 0)
+			hkm_malloc_trim(0);
+	}
+	for (size_t i = 0; i < LIVE; i++)
+		hkm_free(blocks[i].start);
+	memset(blocks, 0, sizeof blocks);
+	check_accounts();
+	hkm_malloc_trim(0);
+	for (unsigned class = 0; class < HKM_ACE_STATIC_CLASSES; class++)
+		require(spans_of(hkm_ace_static_size(class)).spans == 0, "class %u: spans are left", class);
+}
+
+/* ---- Resizing, zeroing ------------------------------------------------------------------------------------ */
+
+ISOLATED(large_blocks_are_resized_in_place)
+{
+	unsigned char *block, *neighbour;
+	struct hkm_slab *slab;
+	bool grown;
+
+	start();
+	block = take(300000, class_size(300000));
+	slab = slab_of_block(block);
+	fill_pattern(block, 60000, 1);
+	require(hkm_ace_resize(slab, block, 70000), "cannot shrink");
+	require(hkm_malloc_usable_size(block) == class_size(70000) && slab->slices == 2, "%u slices",
+		slab->slices);
+	require(hkm_ace_resize(slab, block, 1500000), "cannot grow into a free superslab");
+	require(hkm_malloc_usable_size(block) == class_size(1500000), "%zu bytes", hkm_malloc_usable_size(block));
+	memset(block + 60000, 2, class_size(1500000) - 60000);
+	require(pattern_holds(block, 60000, 60000, 1), "contents lost");
+	require(hkm_ace_resize(slab, block, 100000), "cannot shrink");
+	neighbour = take(1900000, class_size(1900000));
+	memset(neighbour, 3, 1900000);
+	grown = hkm_ace_resize(slab, block, 2000000);
+	require(!grown || neighbour > block + 2000000 || neighbour < block, "grown over a neighbour");
+	require(all_bytes_are(neighbour, 1900000, 3) && pattern_holds(block, 60000, 60000, 1), "contents lost");
+	require(!hkm_ace_resize(slab, block, HKM_MID_MAX) && !hkm_ace_resize(slab, block, HKM_LARGE_MAX),
+		"resized into another layer");
+	hkm_free(block);
+	hkm_free(neighbour);
+	/* A Mid block never is. */
+	block = hkm_malloc(3000);
+	require(!hkm_ace_resize(slab_of_block(block), block, 3050), "a Mid block was resized");
+	hkm_free(block);
+}
+
+ISOLATED(cleared_blocks_are_zero_whatever_was_there)
+{
+	start();
+	for (size_t round = 0; round < 3; round++) {
+		for (size_t size = 1025; size < HKM_LARGE_MAX; size = size * 3 / 2) {
+			unsigned char *block = hkm_calloc(1, size);
+
+			require(all_bytes_are(block, size, 0), "%zu bytes are not zero", size);
+			memset(block, 0xff, hkm_malloc_usable_size(block));
+			hkm_free(block);
+		}
+		if (round == 1)
+			hkm_malloc_trim(0);
+	}
+}
+
+ISOLATED(fresh_large_blocks_are_known_to_be_zero)
+{
+	unsigned char *block;
+	bool zeroed = false;
+
+	start();
+	block = hkm_ace_alloc(heap, 100000, &zeroed);
+	require(zeroed && all_bytes_are(block, 100000, 0), "fresh memory is not known to be zero");
+	block[50000] = 1;
+	hkm_free(block);
+	require(hkm_ace_alloc(heap, 100000, &zeroed) == block, "not the same block");
+	require(!zeroed, "a used block is said to be zero");
+}
+
+/* ---- Wrong frees ------------------------------------------------------------------------------------------- */
+
+static void free_twice(void *block)
+{
+	hkm_free(block);
+	hkm_free(block);
+}
+
+static void free_twice_through_the_pool(void *block)
+{
+	hkm_free(block);
+	hkm_malloc_trim(0);
+	hkm_free(block);
+}
+
+static void free_it(void *block)
+{
+	hkm_free(block);
+}
+
+ISOLATED(wrong_frees_end_the_process)
+{
+	start();
+	for (size_t size = 1500; size < HKM_LARGE_MAX; size *= 6) {
+		/* A neighbour keeps the span alive. */
+		char *neighbour = hkm_malloc(size), *block = hkm_malloc(size);
+
+		expect_abort(free_twice, block, "free(): double free of 0x");
+		if (size <= 10000)
+			expect_abort(free_twice_through_the_pool, block, "free(): double free of 0x");
+		expect_abort(free_it, block + 16, "free(): invalid pointer 0x");
+		expect_abort(free_it, block + 1024, "free(): invalid pointer 0x");
+		expect_abort(free_it, block + size - size % 16 - 16, "free(): invalid pointer 0x");
+		expect_abort(free_it, block + 8, "free(): ");
+		expect_abort(free_it, block + 1, "free(): ");
+		hkm_free(block);
+		hkm_free(neighbour);
+	}
+}
+
+ISOLATED(ignored_wrong_frees_change_nothing)
+{
+	unsigned char *block, *other;
+	size_t in_use;
+
+	start();
+	hkm_misuse_goes_on(true);
+	block = hkm_malloc(9000);
+	other = hkm_malloc(9000);
+	memset(other, 1, 9000);
+	in_use = spans_of(class_size(9000)).in_use;
+	hkm_free(other + 1024);
+	hkm_free(other + 4096);
+	hkm_free(block);
+	hkm_free(block);
+	require(spans_of(class_size(9000)).in_use == in_use, "%zu in use", spans_of(class_size(9000)).in_use);
+	require(hkm_malloc(9000) == block && hkm_malloc(9000) != block, "one block for two");
+	require(all_bytes_are(other, 9000, 1), "contents changed");
+	require(hkm_malloc_usable_size(other + 1024) == 0, "an inner pointer has a size");
+}
+
+/* ---- Many threads -------------------------------------------------------------------------------------------- */
+
+static _Atomic(unsigned char *) market[32];
+
+static void *trade(void *argument)
+{
+	struct random_source random = { (uint64_t)(uintptr_t)argument };
+
+	for (size_t i = 0; i < 5000; i++) {
+		size_t size = random_between(&random, 1100, i % 16 == 0 ? 200000 : 33000);
+		unsigned char *block = hkm_malloc(size);
+
+		memcpy(block, &size, sizeof size);
+		fill_pattern(block + 8, size - 8, size);
+		block = atomic_exchange(&market[random_between(&random, 0, 31)], block);
+		if (block != NULL) {
+			memcpy(&size, block, sizeof size);
+			require(pattern_holds(block + 8, size - 8, size - 8, size), "a block was overwritten");
+			hkm_free(block);
+		}
+	}
+	return NULL;
+}
+
+ISOLATED(any_thread_frees_any_block)
+{
+	pthread_t threads[4];
+
+	start();
+	for (uintptr_t i = 0; i < 4; i++)
+		pthread_create(&threads[i], NULL, trade, (void *)(i + 1));
+	for (size_t i = 0; i < 4; i++)
+		pthread_join(threads[i], NULL);
+	for (size_t i = 0; i < 32; i++)
+		hkm_free(market[i]);
+	hkm_malloc_trim(0);
+	for (unsigned class = 0; class < HKM_ACE_STATIC_CLASSES; class++)
+		require(spans_of(hkm_ace_static_size(class)).spans == 0, "class %u: spans are left", class);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_static_class_serves_its_sizes),
+		cmocka_unit_test(aligned_blocks_are_aligned),
+		cmocka_unit_test(a_cached_larger_block_serves_within_wmax),
+		cmocka_unit_test(the_smallest_cached_block_serves),
+		cmocka_unit_test(dynamic_classes_serve_their_sizes_exactly),
+		cmocka_unit_test(blocks_of_a_retired_size_live_on),
+		cmocka_unit_test(caches_hold_no_more_than_their_capacity),
+		cmocka_unit_test(hits_and_misses_are_counted),
+		cmocka_unit_test(pools_keep_as_many_empty_spans_as_the_policy_says),
+		cmocka_unit_test(the_budget_is_for_all_classes_together),
+		cmocka_unit_test(idle_spans_go_and_used_ones_stay),
+		cmocka_unit_test(decay_returns_what_was_not_needed),
+		cmocka_unit_test(every_span_counts_exactly),
+		cmocka_unit_test(large_blocks_are_resized_in_place),
+		cmocka_unit_test(cleared_blocks_are_zero_whatever_was_there),
+		cmocka_unit_test(fresh_large_blocks_are_known_to_be_zero),
+		cmocka_unit_test(wrong_frees_end_the_process),
+		cmocka_unit_test(ignored_wrong_frees_change_nothing),
+		cmocka_unit_test(any_thread_frees_any_block),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

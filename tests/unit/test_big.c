@@ -1,0 +1,526 @@
+/* test_big.c - L2: the registry of blocks, the cache of freed ranges (best fit, surplus, joining, budget, age),
+ * growth that moves pages and copies nothing.
+ */
+#include "unit.h"
+
+#include <pthread.h>
+
+#include "big/big.h"
+#include "os/os.h"
+
+#define PAGE ((size_t)4096)
+
+static struct hkm_policy policy;
+static struct hkm_big_stats before, after;
+
+/* The functions take any policy that the caller holds. */
+static void start(void)
+{
+	quiet_heap();
+	hkm_policy_copy(&policy);
+	policy.big_surplus = 1250;
+	policy.big_cache_bytes = 1 * GIB;
+	policy.thp_threshold = 0;
+}
+
+static size_t usable(const void *block)
+{
+	return hkm_big_usable(block, true);
+}
+
+static unsigned char *take(size_t size)
+{
+	bool zeroed;
+	unsigned char *block = hkm_big_alloc(&policy, size, PAGE, &zeroed);
+
+	require(block != NULL, "no memory");
+	require(usable(block) >= size, "%zu bytes of %zu", usable(block), size);
+	if (zeroed)
+		require(all_bytes_are(block, size, 0), "zeroed, but it is not");
+	return block;
+}
+
+/* Takes a block between two that stay, so that no neighbour joins it when it is free. */
+static unsigned char *take_apart(size_t size)
+{
+	unsigned char *block;
+
+	take(PAGE);
+	block = take(size);
+	take(PAGE);
+	return block;
+}
+
+static void give(void *block)
+{
+	require(hkm_big_free(&policy, block), "%p is not a block", block);
+}
+
+ISOLATED(blocks_are_known_while_they_live)
+{
+	unsigned char *block, *other;
+
+	start();
+	hkm_big_stats(&before);
+	block = take(3 * MIB + 1);
+	other = take(5 * MIB);
+	require(usable(block) == 3 * MIB + PAGE, "%zu bytes", usable(block));
+	require(usable(block + PAGE) == 0 && usable(block + 16) == 0, "an inner pointer is a block");
+	require(!hkm_big_free(&policy, block + PAGE) && !hkm_big_free(&policy, &policy), "freed what is none");
+	require(!hkm_big_was_freed(block), "freed before its time");
+	hkm_big_stats(&after);
+	require(after.mappings == before.mappings + 2 &&
+		after.live_bytes == before.live_bytes + 8 * MIB + PAGE, "%zu bytes live", after.live_bytes);
+	give(block);
+	require(hkm_big_was_freed(block) && usable(block) == 0, "not freed");
+	require(!hkm_big_free(&policy, block), "freed twice");
+	require(usable(other) == 5 * MIB, "another block is gone");
+	give(other);
+	hkm_big_stats(&after);
+	require(after.mappings == before.mappings && after.live_bytes == before.live_bytes, "%zu blocks live",
+		after.mappings);
+	require(after.cached_bytes == 8 * MIB + PAGE && hkm_big_cached() == after.cached_bytes, "%zu bytes cached",
+		after.cached_bytes);
+}
+
+ISOLATED(many_blocks_are_told_apart)
+{
+	static unsigned char *blocks[3000];
+	const size_t count = sizeof blocks / sizeof blocks[0];
+
+	start();
+	policy.big_cache_bytes = 0;
+	for (size_t i = 0; i < count; i++) {
+		blocks[i] = take(PAGE + i % 7 * PAGE);
+		blocks[i][0] = (unsigned char)i;
+	}
+	/* In another order. */
+	for (size_t i = 0; i < count; i++) {
+		size_t at = i * 1009 % count;
+
+		require(blocks[at][0] == (unsigned char)at && usable(blocks[at]) == PAGE + at % 7 * PAGE,
+			"block %zu", at);
+		give(blocks[at]);
+	}
+	hkm_big_stats(&after);
+	require(after.mappings == 0 && after.cached_mappings == 0, "%zu blocks live", after.mappings);
+}
+
+/* Keeps a range of `kept` bytes, requests `size`; result: the size of the block, which the range must serve. */
+static size_t served_with(uint32_t surplus, size_t kept, size_t size)
+{
+	unsigned char *first, *second;
+	size_t got;
+
+	policy.big_surplus = surplus;
+	hkm_big_purge(UINT64_MAX, 0);
+	first = take_apart(kept);
+	give(first);
+	hkm_big_stats(&before);
+	second = take(size);
+	hkm_big_stats(&after);
+	require(second == first && after.hits == before.hits + 1 && after.misses == before.misses, "no hit");
+	got = usable(second);
+	require(hkm_big_cached() == kept - got, "%zu bytes are cached", hkm_big_cached());
+	give(second);
+	require(hkm_big_cached() == kept, "%zu bytes are cached in the end", hkm_big_cached());
+	hkm_big_stats(&after);
+	require(after.cached_mappings == 1, "the parts are not joined");
+	return got;
+}
+
+ISOLATED(a_kept_range_serves_with_the_surplus_or_cut)
+{
+	start();
+	require(served_with(1000, 4 * MIB, 4 * MIB) == 4 * MIB, "the same size");
+	require(served_with(1000, 5 * MIB, 4 * MIB) == 4 * MIB, "a surplus, though none is allowed");
+	require(served_with(1250, 5 * MIB, 4 * MIB + PAGE) == 5 * MIB, "cut, though within a quarter");
+	require(served_with(1250, 5 * MIB, 4 * MIB - 2 * PAGE) == 4 * MIB - 2 * PAGE, "beyond a quarter");
+	require(served_with(4000, 16 * MIB, 4 * MIB + PAGE) == 16 * MIB, "cut, though within four times");
+	require(served_with(4000, 17 * MIB, 4 * MIB) == 4 * MIB, "beyond four times");
+	/* A rest of less than 64 KiB is not worth a range of its own. */
+	require(served_with(1000, 4 * MIB + 60 * KIB, 4 * MIB) == 4 * MIB + 60 * KIB, "cut for a small rest");
+}
+
+ISOLATED(the_smallest_kept_range_that_fits_serves)
+{
+	unsigned char *blocks[6];
+	static const size_t sizes[6] = { 9 * MIB, 5 * MIB, 6 * MIB, 5 * MIB + 2 * PAGE, 4 * MIB, 5 * MIB + PAGE };
+
+	start();
+	policy.big_surplus = 4000;
+	for (size_t i = 0; i < 6; i++)
+		blocks[i] = take_apart(sizes[i]);
+	for (size_t i = 0; i < 6; i++)
+		give(blocks[i]);
+	require(take(4 * MIB + PAGE) == blocks[1], "not 5 MiB");
+	require(take(5 * MIB) == blocks[5], "not 5 MiB + 4 KiB");
+	require(take(5 * MIB) == blocks[3], "not 5 MiB + 8 KiB");
+	require(take(5 * MIB) == blocks[2], "not 6 MiB");
+	require(take(5 * MIB) == blocks[0], "not 9 MiB");
+}
+
+ISOLATED(neighbours_are_joined_in_any_order)
+{
+	static const unsigned orders[6][3] = {
+		{ 0, 1, 2 }, { 0, 2, 1 }, { 1, 0, 2 }, { 1, 2, 0 }, { 2, 0, 1 }, { 2, 1, 0 },
+	};
+
+	start();
+	policy.big_surplus = 1000;
+	for (size_t i = 0; i < 6; i++) {
+		/* One range cut into three blocks. */
+		unsigned char *whole = take_apart(9 * MIB), *parts[3];
+
+		fill_pattern(whole, 9 * MIB, i);
+		give(whole);
+		for (size_t part = 0; part < 3; part++) {
+			parts[part] = take(3 * MIB);
+			require(parts[part] == whole + part * 3 * MIB, "the range is not cut from its start");
+		}
+		require(hkm_big_cached() == 0, "%zu bytes are cached", hkm_big_cached());
+		require(pattern_holds(whole, 9 * MIB, 9 * MIB, i), "cutting touched the contents");
+		for (size_t part = 0; part < 3; part++)
+			give(parts[orders[i][part]]);
+		hkm_big_stats(&after);
+		require(after.cached_mappings == 1 && after.cached_bytes == 9 * MIB, "%zu ranges of %zu bytes",
+			after.cached_mappings, after.cached_bytes);
+		require(take(9 * MIB) == whole, "not the whole");
+		give(whole);
+		hkm_big_purge(UINT64_MAX, 0);
+	}
+}
+
+ISOLATED(reused_memory_is_not_said_to_be_zero)
+{
+	unsigned char *block;
+	bool zeroed = false;
+
+	start();
+	take(PAGE);
+	block = hkm_big_alloc(&policy, 3 * MIB, PAGE, &zeroed);
+	take(PAGE);
+	require(zeroed && all_bytes_are(block, 3 * MIB, 0), "fresh memory is not said to be zero");
+	memset(block, 1, 3 * MIB);
+	give(block);
+	require(hkm_big_alloc(&policy, 3 * MIB, PAGE, &zeroed) == block && !zeroed, "not reused as it was");
+	give(block);
+	/* And through the interface. */
+	block = hkm_calloc(3, MIB);
+	require(all_bytes_are(block, 3 * MIB, 0), "cleared memory is not zero");
+	hkm_free(block);
+}
+
+ISOLATED(a_kept_range_that_is_too_small_grows)
+{
+	unsigned char *block;
+	bool zeroed = true;
+
+	start();
+	block = take_apart(3 * MIB);
+	memset(block, 1, 3 * MIB);
+	give(block);
+	hkm_big_stats(&before);
+	block = hkm_big_alloc(&policy, 20 * MIB, PAGE, &zeroed);
+	hkm_big_stats(&after);
+	require(after.remaps == before.remaps + 1 && after.cached_bytes == 0, "%zu bytes are cached",
+		after.cached_bytes);
+	require(usable(block) == 20 * MIB, "%zu bytes", usable(block));
+	require(!zeroed, "used memory is said to be zero");
+	memset(block, 2, 20 * MIB);
+	give(block);
+}
+
+ISOLATED(resizing_keeps_contents_and_copies_nothing)
+{
+	unsigned char *block, *obstacle;
+	static const size_t sizes[] = { 20 * MIB, 21 * MIB, 100 * MIB, 50 * MIB, 5 * MIB + 1, 2 * MIB, 64 * MIB };
+	size_t size = 3 * MIB;
+
+	start();
+	block = take(size);
+	fill_pattern(block, size, 1);
+	for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+		size_t kept = hkm_min(size, sizes[i]);
+		unsigned char *moved;
+
+		obstacle = take(4 * MIB);
+		hkm_big_stats(&before);
+		moved = hkm_big_resize(&policy, block, sizes[i]);
+		require(moved != NULL, "no memory");
+		require(pattern_holds(moved, size, kept, 1), "contents lost at %zu bytes", sizes[i]);
+		require(usable(moved) == hkm_align_up(sizes[i], PAGE), "%zu bytes", usable(moved));
+		require(moved == block || usable(block) == 0, "the old address is still a block");
+		hkm_big_stats(&after);
+		require(after.mappings == before.mappings && after.live_bytes ==
+			before.live_bytes - hkm_align_up(size, PAGE) + hkm_align_up(sizes[i], PAGE), "%zu bytes live",
+			after.live_bytes);
+		block = moved;
+		size = hkm_align_up(sizes[i], PAGE);
+		fill_pattern(block, size, 1);
+		give(obstacle);
+	}
+	give(block);
+	require(hkm_big_resize(&policy, block, 2 * MIB) == NULL, "a freed block was resized");
+}
+
+ISOLATED(a_block_grows_into_what_is_kept_behind_it)
+{
+	unsigned char *block;
+
+	start();
+	policy.big_surplus = 1000;
+	give(take_apart(9 * MIB));
+	block = take(3 * MIB);
+	fill_pattern(block, 3 * MIB, 1);
+	hkm_big_stats(&before);
+	require(hkm_big_resize(&policy, block, 7 * MIB) == block, "moved without need");
+	hkm_big_stats(&after);
+	require(usable(block) == 7 * MIB && after.cached_bytes == 2 * MIB, "%zu bytes, %zu cached", usable(block),
+		after.cached_bytes);
+	require(hkm_big_resize(&policy, block, 2 * MIB) == block && hkm_big_cached() == 7 * MIB, "%zu bytes cached",
+		hkm_big_cached());
+	require(pattern_holds(block, 3 * MIB, 2 * MIB, 1), "contents lost");
+	require(hkm_big_was_freed(block + 2 * MIB) && !hkm_big_was_freed(block), "the wrong part is free");
+	give(block);
+	hkm_big_stats(&after);
+	require(after.cached_mappings == 1 && after.cached_bytes == 9 * MIB, "not joined");
+}
+
+ISOLATED(realloc_moves_pages)
+{
+	unsigned char *block, *moved;
+
+	start();
+	block = hkm_malloc(4 * MIB);
+	fill_pattern(block, 4 * MIB, 3);
+	moved = hkm_realloc(block, 40 * MIB);
+	require(pattern_holds(moved, 4 * MIB, 4 * MIB, 3) && hkm_malloc_usable_size(moved) == 40 * MIB, "grown");
+	moved = hkm_realloc(moved, 3 * MIB);
+	require(pattern_holds(moved, 4 * MIB, 3 * MIB, 3) && hkm_malloc_usable_size(moved) == 3 * MIB, "shrunk");
+	/* Out of L2, and back. */
+	fill_pattern(moved, 3 * MIB, 4);
+	moved = hkm_realloc(moved, 200);
+	require(pattern_holds(moved, 3 * MIB, 200, 4) && hkm_malloc_usable_size(moved) < 300, "made tiny");
+	moved = hkm_realloc(moved, 3 * MIB);
+	require(pattern_holds(moved, 3 * MIB, 200, 4), "made big");
+	hkm_free(moved);
+}
+
+ISOLATED(the_cache_keeps_to_its_budget)
+{
+	unsigned char *blocks[6];
+
+	start();
+	for (size_t i = 0; i < 6; i++)
+		blocks[i] = take_apart(4 * MIB);
+	policy.big_cache_bytes = 12 * MIB;
+	for (size_t i = 0; i < 6; i++) {
+		give(blocks[i]);
+		require(hkm_big_cached() == hkm_min(i + 1, 3) * 4 * MIB, "%zu bytes are cached", hkm_big_cached());
+	}
+	for (size_t i = 0; i < 6; i++)
+		require(hkm_big_was_freed(blocks[i]) == (i >= 3), "block %zu: not the oldest went", i);
+	/* Of a range that is too much, only as much goes. */
+	policy.big_cache_bytes = 11 * MIB;
+	give(take_apart(PAGE));
+	require(hkm_big_cached() <= 11 * MIB && hkm_big_cached() >= 11 * MIB - 64 * KIB, "%zu bytes are cached",
+		hkm_big_cached());
+	policy.big_cache_bytes = 0;
+	give(take(2 * MIB));
+	require(hkm_big_cached() == 0, "%zu bytes are cached", hkm_big_cached());
+}
+
+ISOLATED(fresh_mappings_displace_kept_ones)
+{
+	unsigned char *blocks[4], *fresh;
+	bool zeroed;
+
+	start();
+	for (size_t i = 0; i < 4; i++)
+		blocks[i] = take_apart(16 * MIB);
+	for (size_t i = 0; i < 4; i++)
+		give(blocks[i]);
+	/* None fits, and an aligned one cannot be grown: as much of the oldest goes as is mapped. */
+	fresh = hkm_big_alloc(&policy, 20 * MIB, 2 * MIB, &zeroed);
+	require(zeroed && all_bytes_are(fresh, 20 * MIB, 0), "not fresh");
+	require(hkm_big_cached() == 44 * MIB, "%zu bytes are cached", hkm_big_cached());
+	require(!hkm_big_was_freed(blocks[0]) && hkm_big_was_freed(blocks[2]) && hkm_big_was_freed(blocks[3]),
+		"not the oldest went");
+}
+
+ISOLATED(purging_takes_the_old_by_age)
+{
+	unsigned char *old, *young;
+	uint64_t between;
+	size_t purged;
+
+	start();
+	old = take_apart(6 * MIB);
+	young = take_apart(3 * MIB);
+	give(old);
+	between = next_tick_of_clock(hkm_os_now_ms);
+	give(young);
+	require(hkm_big_purge(0, SIZE_MAX) == 0, "purged before its time");
+	hkm_big_stats(&before);
+	purged = hkm_big_purge(between, SIZE_MAX);
+	hkm_big_stats(&after);
+	require(purged == 6 * MIB && after.purged_bytes == before.purged_bytes + 6 * MIB, "%zu bytes", purged);
+	require(!hkm_big_was_freed(old) && hkm_big_was_freed(young), "not the old one went");
+	require(hkm_big_purge(between, SIZE_MAX) == 0, "the young one went");
+	require(hkm_big_purge(UINT64_MAX, SIZE_MAX) == 3 * MIB && hkm_big_cached() == 0, "something stays");
+}
+
+ISOLATED(purging_by_amount_takes_the_oldest)
+{
+	static unsigned char *blocks[100];
+
+	start();
+	for (size_t i = 0; i < 100; i++)
+		blocks[i] = take_apart(MIB);
+	for (size_t i = 0; i < 100; i++)
+		give(blocks[i]);
+	require(hkm_big_purge(0, 100 * MIB) == 0, "purged without need");
+	require(hkm_big_purge(0, 30 * MIB) == 70 * MIB && hkm_big_cached() == 30 * MIB, "%zu bytes are cached",
+		hkm_big_cached());
+	require(!hkm_big_was_freed(blocks[69]) && hkm_big_was_freed(blocks[70]), "not the oldest went");
+	require(hkm_big_purge(0, 0) == 30 * MIB, "something stays");
+}
+
+ISOLATED(blocks_are_aligned_fresh_and_reused)
+{
+	start();
+	for (size_t alignment = PAGE; alignment <= GIB; alignment *= 8) {
+		unsigned char *blocks[3];
+		bool zeroed;
+
+		for (size_t round = 0; round < 3; round++) {
+			for (size_t i = 0; i < 3; i++) {
+				blocks[i] = hkm_big_alloc(&policy, 2 * MIB + PAGE, alignment, &zeroed);
+				require(is_aligned(blocks[i], alignment), "%p", (void *)blocks[i]);
+				blocks[i][2 * MIB] = 1;
+			}
+			for (size_t i = 0; i < 3; i++)
+				give(blocks[i]);
+		}
+	}
+	hkm_big_stats(&after);
+	require(after.hits > 0, "nothing was reused");
+}
+
+ISOLATED(huge_pages_are_asked_for_at_their_boundaries)
+{
+	unsigned char *block;
+
+	start();
+	policy.thp_threshold = 4 * MIB;
+	for (size_t i = 0; i < 4; i++) {
+		block = take(4 * MIB + i * PAGE);
+		require(is_aligned(block, 2 * MIB), "%p", (void *)block);
+		memset(block, 1, 4 * MIB);
+		give(block);
+		hkm_big_purge(UINT64_MAX, 0);
+		take(2 * MIB + PAGE); /* shifts what comes next */
+	}
+}
+
+/* ---- Wrong frees ------------------------------------------------------------------------------- */
+
+static void free_twice(void *block)
+{
+	hkm_free(block);
+	hkm_free(block);
+}
+
+static void free_it(void *block)
+{
+	hkm_free(block);
+}
+
+ISOLATED(wrong_frees_end_the_process)
+{
+	char *block;
+
+	start();
+	block = hkm_malloc(3 * MIB);
+	expect_abort(free_twice, block, "free(): double free of 0x");
+	expect_abort(free_it, block + PAGE, "free(): invalid pointer 0x");
+	expect_abort(free_it, block + 1, "free(): misaligned pointer 0x");
+	hkm_free(block);
+}
+
+/* ---- Many threads ------------------------------------------------------------------------------ */
+
+static void *churn(void *argument)
+{
+	uint64_t number = (uint64_t)(uintptr_t)argument;
+	struct random_source random = { number };
+	struct hkm_policy own = policy;
+	struct {
+		unsigned char *start;
+		size_t size;
+	} blocks[12] = { 0 };
+
+	own.big_cache_bytes = number * 4 * MIB;
+	for (size_t i = 0; i < 1500; i++) {
+		size_t at = random_between(&random, 0, 11);
+		bool zeroed;
+
+		if (blocks[at].start != NULL) {
+			require(pattern_holds(blocks[at].start, blocks[at].size, blocks[at].size, number), "overwritten");
+			require(hkm_big_free(&own, blocks[at].start), "a block is gone");
+		}
+		blocks[at].size = random_between(&random, 1, 600 * KIB);
+		blocks[at].start = hkm_big_alloc(&own, blocks[at].size, PAGE, &zeroed);
+		require(blocks[at].start != NULL, "no memory");
+		if (zeroed)
+			require(all_bytes_are(blocks[at].start, blocks[at].size, 0), "zeroed, but it is not");
+		fill_pattern(blocks[at].start, blocks[at].size, number);
+		if (i % 64 == 0)
+			hkm_big_purge(0, i % 128 == 0 ? 0 : MIB);
+	}
+	for (size_t at = 0; at < 12; at++)
+		hkm_big_free(&own, blocks[at].start);
+	return NULL;
+}
+
+ISOLATED(threads_share_the_cache)
+{
+	pthread_t threads[3];
+
+	start();
+	for (uintptr_t i = 0; i < 3; i++)
+		pthread_create(&threads[i], NULL, churn, (void *)i);
+	for (size_t i = 0; i < 3; i++)
+		pthread_join(threads[i], NULL);
+	hkm_big_purge(UINT64_MAX, 0);
+	hkm_big_stats(&after);
+	require(after.mappings == 0 && after.live_bytes == 0 && after.cached_bytes == 0, "%zu blocks live",
+		after.mappings);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(blocks_are_known_while_they_live),
+		cmocka_unit_test(many_blocks_are_told_apart),
+		cmocka_unit_test(a_kept_range_serves_with_the_surplus_or_cut),
+		cmocka_unit_test(the_smallest_kept_range_that_fits_serves),
+		cmocka_unit_test(neighbours_are_joined_in_any_order),
+		cmocka_unit_test(reused_memory_is_not_said_to_be_zero),
+		cmocka_unit_test(a_kept_range_that_is_too_small_grows),
+		cmocka_unit_test(resizing_keeps_contents_and_copies_nothing),
+		cmocka_unit_test(a_block_grows_into_what_is_kept_behind_it),
+		cmocka_unit_test(realloc_moves_pages),
+		cmocka_unit_test(the_cache_keeps_to_its_budget),
+		cmocka_unit_test(fresh_mappings_displace_kept_ones),
+		cmocka_unit_test(purging_takes_the_old_by_age),
+		cmocka_unit_test(purging_by_amount_takes_the_oldest),
+		cmocka_unit_test(blocks_are_aligned_fresh_and_reused),
+		cmocka_unit_test(huge_pages_are_asked_for_at_their_boundaries),
+		cmocka_unit_test(wrong_frees_end_the_process),
+		cmocka_unit_test(threads_share_the_cache),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

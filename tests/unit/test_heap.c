@@ -1,0 +1,528 @@
+/* test_heap.c - heaps: left by a thread and adopted by the next, drained by whoever frees into them, trimmed,
+ * copied by fork; what happens to calls that interrupt a slow path.
+ */
+#include "unit.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+
+#include "api/api.h"
+#include "big/big.h"
+#include "core/meta.h"
+#include "os/os.h"
+
+#define PAGE ((size_t)4096)
+#define BLOCKS 500
+
+static size_t heaps(void)
+{
+	size_t count = 0;
+
+	for (const struct hkm_heap *heap = hkm_heap_first(); heap != NULL; heap = heap->next_heap)
+		count++;
+	return count;
+}
+
+static void run_thread(void *(*work)(void *), void *argument)
+{
+	pthread_t thread;
+
+	require(pthread_create(&thread, NULL, work, argument) == 0, "pthread_create");
+	pthread_join(thread, NULL);
+}
+
+/* What a heap does once it has looked at the clock, now. */
+static void tick(struct hkm_heap *heap)
+{
+	const struct hkm_policy *policy = hkm_heap_enter(heap);
+
+	heap->next_tick_ms = 0;
+	hkm_heap_poll_entered(heap, policy);
+	hkm_heap_leave(heap);
+	require(heap->next_tick_ms > hkm_os_now_ms() - 1000, "no next tick");
+}
+
+/* ---- Adoption -------------------------------------------------------------------------------- */
+
+static void *blocks[BLOCKS];
+
+static size_t size_of_block(size_t i)
+{
+	return i % 3 == 0 ? 48 : i % 3 == 1 ? 700 : 5000;
+}
+
+static void *leave_blocks(void *heap)
+{
+	*(struct hkm_heap **)heap = quiet_heap();
+	for (size_t i = 0; i < BLOCKS; i++) {
+		blocks[i] = hkm_malloc(size_of_block(i));
+		fill_pattern(blocks[i], size_of_block(i), i);
+	}
+	return NULL;
+}
+
+static void *free_blocks_as_own(void *heap)
+{
+	struct hkm_heap *own = quiet_heap();
+
+	*(struct hkm_heap **)heap = own;
+	for (size_t i = 0; i < BLOCKS; i++) {
+		require(pattern_holds(blocks[i], size_of_block(i), size_of_block(i), i), "a block was overwritten");
+		hkm_free(blocks[i]);
+	}
+	for (size_t i = 0; i < HKM_OUTBOXES; i++)
+		require(own->outboxes[i].first == NULL, "a block of the adopted heap is not its own");
+	hkm_heap_enter(own);
+	hkm_tiny_flush(own);
+	hkm_tiny_release_empty(own, 0);
+	hkm_tiny_check(own);
+	hkm_heap_leave(own);
+	require(sum_spans(HKM_KIND_TINY, 48).spans == 0 && sum_spans(HKM_KIND_TINY, 704).spans == 0,
+		"slabs are left");
+	return NULL;
+}
+
+ISOLATED(the_next_thread_adopts_the_heap_with_its_blocks)
+{
+	struct hkm_heap *own = quiet_heap(), *first = NULL, *second = NULL;
+
+	run_thread(leave_blocks, &first);
+	require(first != NULL && first != own && heaps() == 2, "%zu heaps", heaps());
+	require(atomic_load(&first->abandoned), "the heap is not abandoned");
+	require(first->empty_slabs == 0, "%u empty slabs are kept for nobody", first->empty_slabs);
+	run_thread(free_blocks_as_own, &second);
+	require(second == first && heaps() == 2, "the heap was not adopted");
+	require(((uintptr_t)first & (HKM_HEAP_ALIGNMENT - 1)) == 0, "the heap is not aligned");
+	require(hkm_heap_of_bin(&first->bins[HKM_TINY_CLASSES - 1]) == first, "a bin does not lead to its heap");
+}
+
+static void *note_heap(void *heap)
+{
+	*(struct hkm_heap **)heap = quiet_heap();
+	return NULL;
+}
+
+ISOLATED(a_hundred_threads_in_turn_need_one_heap)
+{
+	struct hkm_heap *first = NULL, *heap = NULL;
+
+	run_thread(note_heap, &first);
+	for (size_t i = 0; i < 100; i++) {
+		run_thread(note_heap, &heap);
+		require(heap == first, "another heap");
+	}
+	require(heaps() == 1, "%zu heaps", heaps());
+}
+
+static void *use_policy(void *expected)
+{
+	struct hkm_heap *own = quiet_heap();
+
+	require(own->remote_blocks == *(uint32_t *)expected, "%u", own->remote_blocks);
+	return NULL;
+}
+
+ISOLATED(an_adopted_heap_takes_the_policy_of_its_day)
+{
+	struct hkm_policy policy;
+	uint32_t expected;
+	struct hkm_heap *heap;
+
+	run_thread(note_heap, &heap);
+	hkm_policy_copy(&policy);
+	policy.remote_blocks = expected = 33;
+	hkm_policy_publish(&policy);
+	run_thread(use_policy, &expected);
+}
+
+/* ---- Frees into an abandoned heap --------------------------------------------------------------- */
+
+ISOLATED(frees_into_an_abandoned_heap_arrive_at_once)
+{
+	struct hkm_heap *own = quiet_heap(), *left = NULL;
+
+	run_thread(leave_blocks, &left);
+	for (size_t i = 0; i < BLOCKS; i++)
+		hkm_free(blocks[i]);
+	hkm_remote_send_all(own);
+	require(atomic_load(&left->inbox) == NULL, "blocks lie in the inbox of a heap that nobody has");
+	require(hkm_counted(&left->counters.remote_received) == hkm_counted(&own->counters.remote_sent),
+		"%zu sent, %zu received", (size_t)hkm_counted(&own->counters.remote_sent),
+		(size_t)hkm_counted(&left->counters.remote_received));
+	/* What its hot lists still hold goes with a trim, whoever asks. */
+	hkm_malloc_trim(0);
+	require(sum_spans(HKM_KIND_TINY, 48).spans == 0 && sum_spans(HKM_KIND_TINY, 704).spans == 0,
+		"slabs are left");
+}
+
+/* ---- Trimming ------------------------------------------------------------------------------------ */
+
+static void use_and_free(size_t bytes)
+{
+	static void *taken[60000];
+	struct random_source random = { 3 };
+	size_t count = 0;
+
+	for (size_t used = 0; used < bytes; count++) {
+		size_t size = random_between(&random, 1, count % 8 == 0 ? 60000 : 1000);
+
+		require(count < sizeof taken / sizeof taken[0], "too many");
+		taken[count] = hkm_malloc(size);
+		memset(taken[count], 1, size);
+		used += size;
+	}
+	while (count > 0)
+		hkm_free(taken[--count]);
+}
+
+ISOLATED(trimming_gives_everything_back)
+{
+	struct hkm_span_stats stats;
+	struct hkm_heap *own = quiet_heap();
+
+	use_and_free(40 * MIB);
+	hkm_free(hkm_malloc(8 * MIB));
+	require(hkm_heap_trim_all() > 4 * MIB, "hardly anything was given back");
+	hkm_span_stats(&stats);
+	require(stats.mapped <= HKM_SUPERSLAB_SIZE && stats.dirty_slices == 0, "%zu bytes mapped, %zu slices dirty",
+		stats.mapped, stats.dirty_slices);
+	require(stats.free_slices * HKM_SLICE_SIZE == stats.mapped, "slices are in use");
+	require(hkm_big_cached() == 0, "%zu bytes are cached", hkm_big_cached());
+	require(own->empty_slabs == 0, "%u empty slabs", own->empty_slabs);
+	require(hkm_malloc_trim(0) == 0, "nothing was left, but something is said to be given back");
+	require(hkm_malloc(100) != NULL, "no memory afterwards");
+}
+
+static pthread_barrier_t turn;
+
+static void take_turns(void)
+{
+	pthread_barrier_wait(&turn);
+}
+
+static void *follow_trim(void *argument)
+{
+	struct hkm_heap *own = quiet_heap();
+
+	use_and_free(4 * MIB);
+	take_turns();
+	/* The main thread trims. */
+	take_turns();
+	tick(own);
+	require(own->trim_generation > 0, "the request was not followed");
+	for (unsigned class = 0; class < HKM_TINY_CLASSES; class++)
+		require(hkm_counted(&own->tiny[class].slabs) == 0 && own->bins[class].head == NULL,
+			"class %u holds memory", class);
+	require(hkm_span_dirty() == 0, "%zu bytes are dirty", hkm_span_dirty());
+	return argument;
+}
+
+ISOLATED(other_threads_follow_a_trim_at_their_next_look)
+{
+	pthread_t thread;
+
+	quiet_heap();
+	pthread_barrier_init(&turn, NULL, 2);
+	pthread_create(&thread, NULL, follow_trim, NULL);
+	take_turns();
+	hkm_heap_trim_all();
+	take_turns();
+	pthread_join(thread, NULL);
+}
+
+/* ---- The clock ------------------------------------------------------------------------------------- */
+
+ISOLATED(idle_memory_goes_after_its_delay)
+{
+	struct hkm_heap *own = quiet_heap();
+	struct hkm_policy policy;
+
+	hkm_policy_copy(&policy);
+	policy.purge_delay_ms = 600000;
+	impose(own, &policy);
+	use_and_free(8 * MIB);
+	hkm_free(hkm_malloc(4 * MIB));
+	require(own->expecting, "no tick is expected");
+	for (size_t i = 0; i < 20; i++)
+		tick(own);
+	require(hkm_span_dirty() > 4 * MIB && hkm_big_cached() == 4 * MIB, "purged before its time");
+	policy.purge_delay_ms = 0;
+	impose(own, &policy);
+	next_tick_of_clock(hkm_os_now_ms);
+	tick(own);
+	require(hkm_span_dirty() == 0 && hkm_big_cached() == 0, "%zu and %zu bytes are held", hkm_span_dirty(),
+		hkm_big_cached());
+	require(!own->expecting, "a tick is expected for nothing");
+	require(own->empty_slabs == 0, "%u empty slabs", own->empty_slabs);
+}
+
+ISOLATED(a_mass_of_idle_memory_does_not_wait)
+{
+	struct hkm_heap *own = quiet_heap();
+	struct hkm_policy policy;
+	struct hkm_span_stats stats;
+	static void *taken[40];
+
+	hkm_policy_copy(&policy);
+	policy.purge_delay_ms = 600000;
+	policy.dirty_bytes = 8 * MIB;
+	impose(own, &policy);
+	for (size_t i = 0; i < 40; i++)
+		taken[i] = hkm_malloc(MIB);
+	for (size_t i = 0; i < 40; i++) {
+		hkm_free(taken[i]);
+		settle(own);
+		hkm_span_stats(&stats);
+		require(hkm_span_dirty() <= hkm_max(8 * MIB, stats.mapped / 4), "%zu bytes of %zu are dirty",
+			hkm_span_dirty(), stats.mapped);
+	}
+	require(hkm_span_dirty() > 0, "nothing waits for its delay");
+}
+
+/* ---- fork ------------------------------------------------------------------------------------------ */
+
+static bool all_locks_are(bool held)
+{
+	bool as_wanted = hkm_lock_is_held(&hkm_policy_lock) == held && hkm_lock_is_held(&hkm_meta_lock) == held &&
+		hkm_lock_is_held(&hkm_span_lock) == held && hkm_lock_is_held(&hkm_big_lock) == held && hkm_lock_is_held(&hkm_purge_lock) == held &&
+		hkm_lock_is_held(&hkm_guest.lock) == held;
+
+	for (const struct hkm_heap *heap = hkm_heap_first(); heap != NULL; heap = heap->next_heap)
+		as_wanted &= hkm_lock_is_held(&heap->reader.lock) == held;
+	return as_wanted;
+}
+
+static void work_a_little(void)
+{
+	use_and_free(1 * MIB);
+	hkm_free(hkm_malloc(3 * MIB));
+}
+
+ISOLATED(fork_hooks_take_all_locks_and_give_them_back)
+{
+	struct hkm_heap *own = quiet_heap(), *left;
+
+	run_thread(note_heap, &left);
+	for (size_t i = 0; i < 3; i++) {
+		hkm_heap_fork_prepare();
+		require(all_locks_are(true), "a lock is not taken");
+		require(own->in_slow_path, "a signal handler may enter the heap");
+		hkm_heap_fork_parent();
+		require(!own->in_slow_path, "the heap stays closed");
+		require(all_locks_are(false), "a lock is not given back");
+		work_a_little();
+	}
+	hkm_heap_fork_prepare();
+	hkm_heap_fork_child();
+	require(all_locks_are(false) && !own->in_slow_path, "a lock is not given back in the child");
+	work_a_little();
+}
+
+static atomic_int parked;
+
+/* Holds memory in every place that a heap has, and never runs again. */
+static void *hold_and_park(void *heap)
+{
+	struct hkm_heap *own = quiet_heap();
+
+	for (size_t i = 0; i < BLOCKS; i++) {
+		hkm_free(blocks[i]); /* into the outbox for the main thread's heap */
+		blocks[i] = hkm_malloc(size_of_block(i));
+		fill_pattern(blocks[i], size_of_block(i), i);
+	}
+	for (size_t i = 0; i < 20; i++)
+		hkm_free(hkm_malloc(300));
+	*(struct hkm_heap **)heap = own;
+	atomic_store(&parked, 1);
+	for (;;)
+		pause();
+	return NULL;
+}
+
+ISOLATED(the_child_of_a_fork_adopts_the_heaps_of_lost_threads)
+{
+	struct hkm_heap *own = quiet_heap(), *lost = NULL, *adopted = NULL;
+	pthread_t thread;
+
+	for (size_t i = 0; i < BLOCKS; i++)
+		blocks[i] = hkm_malloc(size_of_block(i));
+	pthread_create(&thread, NULL, hold_and_park, &lost);
+	while (atomic_load(&parked) == 0)
+		sched_yield();
+	/* Called directly: this process stands for the child, and the parked thread for a lost one. */
+	hkm_heap_fork_prepare();
+	hkm_heap_fork_child();
+	require(atomic_load(&lost->abandoned) && !atomic_load(&own->abandoned), "the wrong heap is abandoned");
+	require(!lost->in_slow_path, "the heap is said to be in a slow path");
+	for (size_t i = 0; i < HKM_OUTBOXES; i++) {
+		const struct hkm_outbox *outbox = &lost->outboxes[i];
+		const struct hkm_block *last = NULL;
+		uint32_t count = 0;
+
+		for (const struct hkm_block *block = outbox->first; block != NULL; block = block->next, count++)
+			last = block;
+		require(outbox->blocks == count && outbox->last == last, "outbox %zu is not whole", i);
+	}
+	run_thread(free_blocks_as_own, &adopted);
+	require(adopted == lost, "the heap was not adopted");
+	work_a_little();
+}
+
+/* ---- Calls that interrupt a slow path --------------------------------------------------------------- */
+
+ISOLATED(frees_that_interrupt_a_slow_path_wait_for_its_end)
+{
+	static const size_t sizes[] = { 3000, 100000, 3 * MIB };
+	struct hkm_heap *own = quiet_heap();
+	void *waiting[3];
+
+	for (size_t i = 0; i < 3; i++) {
+		waiting[i] = hkm_malloc(sizes[i]);
+		memset(waiting[i], 1, sizes[i]);
+	}
+	own->in_slow_path = true;
+	for (size_t i = 0; i < 3; i++) {
+		hkm_free(waiting[i]);
+		require(atomic_load(&own->deferred) == waiting[i], "the free was not put aside");
+		require(hkm_malloc_usable_size(waiting[i]) >= sizes[i], "the block was freed at once");
+	}
+	own->in_slow_path = false;
+	hkm_free(hkm_malloc(500000)); /* any slow path */
+	require(atomic_load(&own->deferred) == NULL, "the frees still wait");
+	require(hkm_malloc(3000) == waiting[0] && hkm_malloc(100000) == waiting[1], "the blocks were not freed");
+	require(hkm_big_was_freed(waiting[2]), "the big block was not freed");
+}
+
+ISOLATED(tiny_frees_wait_when_the_hot_list_is_full)
+{
+	struct hkm_heap *own = quiet_heap();
+	static void *taken[1000];
+	size_t waited = 0;
+
+	for (size_t i = 0; i < 1000; i++)
+		taken[i] = hkm_malloc(64);
+	own->in_slow_path = true;
+	for (size_t i = 0; i < 1000; i++) {
+		hkm_free(taken[i]);
+		waited += atomic_load(&own->deferred) == taken[i];
+	}
+	require(waited > 500, "only %zu frees waited", waited);
+	own->in_slow_path = false;
+	hkm_free_deferred(own);
+	require(atomic_load(&own->deferred) == NULL, "the frees still wait");
+	hkm_heap_enter(own);
+	hkm_tiny_check(own);
+	hkm_tiny_flush(own);
+	hkm_tiny_release_empty(own, 0);
+	hkm_heap_leave(own);
+	require(sum_spans(HKM_KIND_TINY, 64).spans == 0, "blocks were lost");
+}
+
+ISOLATED(allocations_that_interrupt_a_slow_path_come_from_the_reserve)
+{
+	struct hkm_heap *own = quiet_heap();
+	static const size_t sizes[] = { 0, 1, 200, 5000, 100000, 3 * MIB };
+	unsigned char *reserved[6];
+
+	own->in_slow_path = true;
+	for (size_t i = 0; i < 6; i++) {
+		reserved[i] = hkm_malloc(sizes[i]);
+		require(reserved[i] != NULL && hkm_reserve_usable(reserved[i]) >= hkm_max(sizes[i], 1),
+			"%zu bytes do not come from the reserve", sizes[i]);
+		require(hkm_malloc_usable_size(reserved[i]) == hkm_reserve_usable(reserved[i]), "two sizes");
+		memset(reserved[i], 1, hkm_reserve_usable(reserved[i]));
+	}
+	require(is_aligned(hkm_aligned_alloc(64 * KIB, 100), 64 * KIB), "not aligned");
+	/* Some go within the slow path, one grows out of the reserve, the others go later. */
+	hkm_free(reserved[0]);
+	hkm_free(reserved[5]);
+	require(atomic_load(&own->deferred) == NULL, "blocks of the reserve wait");
+	own->in_slow_path = false;
+	reserved[2] = hkm_realloc(reserved[2], 20000);
+	require(all_bytes_are(reserved[2], 200, 1), "contents lost");
+	require(hkm_reserve_usable(reserved[2]) == 0, "the reserve was used without need");
+	for (size_t i = 1; i < 5; i++) {
+		hkm_free(reserved[i]);
+		require(hkm_reserve_usable(reserved[i]) == 0, "still in the reserve");
+	}
+}
+
+ISOLATED(the_reserve_ends_and_begins_again)
+{
+	static void *reserved[1000];
+	size_t count = 0;
+
+	require(!hkm_reserve_free(&count) && !hkm_reserve_free(NULL), "freed what is not its own");
+	while ((reserved[count] = hkm_reserve_alloc(1 + count, PAGE << count % 6)) != NULL) {
+		require(is_aligned(reserved[count], PAGE << count % 6), "not aligned");
+		require(hkm_reserve_usable(reserved[count]) >= 1 + count, "too small");
+		require(all_bytes_are(reserved[count], 1 + count, 0), "not zero");
+		memset(reserved[count], 1, 1 + count);
+		require(++count < 1000, "no end");
+	}
+	require(count == 256, "%zu blocks", count);
+	require(!hkm_reserve_free((char *)reserved[0] + 16), "an inner pointer was freed");
+	require(hkm_reserve_free(reserved[100]) && !hkm_reserve_free(reserved[100]), "not freed once");
+	require(hkm_reserve_alloc(10, PAGE) != NULL && hkm_reserve_alloc(10, PAGE) == NULL, "not one place free");
+	for (size_t i = 0; i < count; i++)
+		require(hkm_reserve_free(reserved[i]) || i == 100, "block %zu", i);
+	require(hkm_reserve_alloc((size_t)1 << 50, PAGE) == NULL, "a petabyte");
+	require(hkm_reserve_alloc(SIZE_MAX, PAGE) == NULL, "everything");
+	/* Failures use up no place. */
+	for (size_t i = 0; i < 255; i++)
+		require(hkm_reserve_alloc(10, PAGE) != NULL, "place %zu is gone", i);
+}
+
+static void *share_reserve(void *argument)
+{
+	unsigned char mark = (unsigned char)(uintptr_t)argument;
+
+	for (size_t i = 0; i < 500; i++) {
+		unsigned char *own[8];
+
+		for (size_t block = 0; block < 8; block++) {
+			own[block] = hkm_reserve_alloc(100 + block * 5000, PAGE);
+			require(own[block] != NULL, "no place");
+			memset(own[block], mark, 100 + block * 5000);
+		}
+		for (size_t block = 0; block < 8; block++) {
+			require(all_bytes_are(own[block], 100 + block * 5000, mark), "overwritten");
+			require(hkm_reserve_free(own[block]), "not the reserve's");
+		}
+	}
+	return NULL;
+}
+
+ISOLATED(any_thread_may_use_the_reserve)
+{
+	pthread_t threads[4];
+
+	for (uintptr_t i = 0; i < 4; i++)
+		pthread_create(&threads[i], NULL, share_reserve, (void *)(i + 1));
+	for (size_t i = 0; i < 4; i++)
+		pthread_join(threads[i], NULL);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_next_thread_adopts_the_heap_with_its_blocks),
+		cmocka_unit_test(a_hundred_threads_in_turn_need_one_heap),
+		cmocka_unit_test(an_adopted_heap_takes_the_policy_of_its_day),
+		cmocka_unit_test(frees_into_an_abandoned_heap_arrive_at_once),
+		cmocka_unit_test(trimming_gives_everything_back),
+		cmocka_unit_test(other_threads_follow_a_trim_at_their_next_look),
+		cmocka_unit_test(idle_memory_goes_after_its_delay),
+		cmocka_unit_test(a_mass_of_idle_memory_does_not_wait),
+		cmocka_unit_test(fork_hooks_take_all_locks_and_give_them_back),
+		cmocka_unit_test(the_child_of_a_fork_adopts_the_heaps_of_lost_threads),
+		cmocka_unit_test(frees_that_interrupt_a_slow_path_wait_for_its_end),
+		cmocka_unit_test(tiny_frees_wait_when_the_hot_list_is_full),
+		cmocka_unit_test(allocations_that_interrupt_a_slow_path_come_from_the_reserve),
+		cmocka_unit_test(the_reserve_ends_and_begins_again),
+		cmocka_unit_test(any_thread_may_use_the_reserve),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

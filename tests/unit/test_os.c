@@ -1,0 +1,284 @@
+/* test_os.c - what HAKMEM asks of the operating system: the states of a range of addresses, alignment,
+ * purging one range and many, and that errno stays as it was.
+ */
+#include "unit.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+
+#include "os/os.h"
+
+#define PAGE ((size_t)4096)
+#define MARK 77 /* a value of errno that no call sets */
+
+/* Whether the byte at `address` can be read, as the kernel sees it. */
+static bool is_readable(const void *address)
+{
+	int ends[2];
+	ssize_t written;
+
+	require(pipe2(ends, O_CLOEXEC) == 0, "pipe");
+	written = syscall(SYS_write, ends[1], address, (size_t)1);
+	close(ends[0]);
+	close(ends[1]);
+	return written == 1;
+}
+
+static bool is_resident(void *page)
+{
+	unsigned char there = 0;
+
+	require(mincore(page, 1, &there) == 0, "mincore");
+	return (there & 1) != 0;
+}
+
+static void mapped_memory_is_zero_and_goes(void **state)
+{
+	unsigned char *start;
+
+	(void)state;
+	errno = MARK;
+	start = hkm_os_map(8 * PAGE);
+	assert_non_null(start);
+	assert_true(all_bytes_are(start, 8 * PAGE, 0));
+	memset(start, 1, 8 * PAGE);
+	hkm_os_unmap(start, 8 * PAGE, false);
+	assert_int_equal(errno, MARK);
+	assert_false(is_readable(start));
+}
+
+static void what_the_system_refuses_is_null(void **state)
+{
+	(void)state;
+	errno = MARK;
+	assert_null(hkm_os_map((size_t)1 << 50));
+	assert_null(hkm_os_map_aligned((size_t)1 << 50, 1 << 21));
+	assert_null(hkm_os_map_aligned(SIZE_MAX - PAGE + 1, 1 << 21));
+	assert_null(hkm_os_reserve(NULL, (size_t)1 << 50));
+	assert_int_equal(errno, MARK);
+}
+
+static void aligned_mappings_are_aligned_and_leave_nothing_behind(void **state)
+{
+	size_t before = virtual_bytes();
+
+	(void)state;
+	for (size_t alignment = PAGE; alignment <= GIB; alignment *= 2) {
+		for (size_t size = PAGE; size <= 16 * MIB; size *= 16) {
+			unsigned char *start = hkm_os_map_aligned(size, alignment);
+
+			assert_non_null(start);
+			assert_true(is_aligned(start, alignment));
+			start[0] = start[size - 1] = 1;
+			hkm_os_unmap(start, size, false);
+		}
+	}
+	/* What was cut off would be more than 8 GiB by now. */
+	assert_true(virtual_bytes() < before + 64 * MIB);
+}
+
+static void a_stranger_is_never_replaced(void **state)
+{
+	unsigned char *start = hkm_os_map(4 * PAGE);
+
+	(void)state;
+	memset(start, 5, 4 * PAGE);
+	hkm_os_unmap(start + 2 * PAGE, 2 * PAGE, false);
+	errno = MARK;
+	assert_int_equal(hkm_os_map_at(start, 2 * PAGE, false), EEXIST);
+	assert_int_equal(hkm_os_map_at(start + PAGE, 2 * PAGE, false), EEXIST);
+	assert_int_equal(errno, MARK);
+	assert_true(all_bytes_are(start, 2 * PAGE, 5));
+	assert_int_equal(hkm_os_map_at(start + 2 * PAGE, 2 * PAGE, false), 0);
+	assert_true(all_bytes_are(start + 2 * PAGE, 2 * PAGE, 0));
+	assert_int_equal(hkm_os_map_at(start, 4 * PAGE, true), 0);
+	assert_true(all_bytes_are(start, 4 * PAGE, 0));
+	hkm_os_unmap(start, 4 * PAGE, false);
+}
+
+static void a_reservation_becomes_usable_and_a_reservation_again(void **state)
+{
+	unsigned char *start = hkm_os_reserve(NULL, 16 * MIB);
+
+	(void)state;
+	assert_non_null(start);
+	assert_false(is_readable(start + MIB));
+	assert_int_equal(hkm_os_map_at(start + MIB, MIB, true), 0);
+	assert_true(all_bytes_are(start + MIB, MIB, 0));
+	memset(start + MIB, 1, MIB);
+	assert_false(is_readable(start + 2 * MIB));
+	hkm_os_unmap(start + MIB, MIB, true);
+	assert_false(is_readable(start + MIB));
+	assert_int_equal(hkm_os_map_at(start + MIB, MIB, false), EEXIST);
+	assert_int_equal(hkm_os_map_at(start + MIB, MIB, true), 0);
+	assert_true(all_bytes_are(start + MIB, MIB, 0));
+	hkm_os_unmap(start, 16 * MIB, false);
+	assert_false(is_readable(start + MIB));
+}
+
+static void remapping_keeps_the_contents(void **state)
+{
+	unsigned char *start = hkm_os_map(MIB), *moved;
+
+	(void)state;
+	memset(start, 9, MIB);
+	moved = hkm_os_remap(start, MIB, 64 * MIB, true);
+	assert_non_null(moved);
+	assert_true(all_bytes_are(moved, MIB, 9));
+	assert_true(all_bytes_are(moved + MIB, 4 * MIB, 0));
+	start = hkm_os_remap(moved, 64 * MIB, PAGE, false);
+	assert_ptr_equal(start, moved);
+	assert_true(all_bytes_are(start, PAGE, 9));
+	assert_false(is_readable(start + PAGE));
+	hkm_os_unmap(start, PAGE, false);
+}
+
+static void remapping_in_place_stops_at_a_neighbour(void **state)
+{
+	unsigned char *start = hkm_os_map(8 * PAGE);
+
+	(void)state;
+	memset(start, 3, 8 * PAGE);
+	/* Another protection, so that the kernel does not take both for one mapping. */
+	assert_int_equal(mprotect(start + 4 * PAGE, 4 * PAGE, PROT_READ), 0);
+	errno = MARK;
+	assert_null(hkm_os_remap(start, 4 * PAGE, 8 * PAGE, false));
+	assert_int_equal(errno, MARK);
+	assert_true(all_bytes_are(start, 8 * PAGE, 3));
+	hkm_os_unmap(start, 8 * PAGE, false);
+}
+
+/* Purges every other page of `count` pairs. */
+static void purge_every_other_page(size_t count)
+{
+	unsigned char *start = hkm_os_map(2 * count * PAGE);
+	struct hkm_range ranges[64];
+
+	memset(start, 7, 2 * count * PAGE);
+	for (size_t i = 0; i < count; i++)
+		ranges[i] = (struct hkm_range){ start + 2 * i * PAGE, PAGE };
+	errno = MARK;
+	assert_true(hkm_os_purge(ranges, count));
+	assert_int_equal(errno, MARK);
+	for (size_t i = 0; i < count; i++) {
+		assert_false(is_resident(start + 2 * i * PAGE));
+		assert_true(is_resident(start + (2 * i + 1) * PAGE));
+		assert_true(all_bytes_are(start + 2 * i * PAGE, PAGE, 0));
+		assert_true(all_bytes_are(start + (2 * i + 1) * PAGE, PAGE, 7));
+	}
+	memset(start, 8, 2 * count * PAGE);
+	hkm_os_unmap(start, 2 * count * PAGE, false);
+}
+
+static void purging_empties_what_it_is_told_and_no_more(void **state)
+{
+	(void)state;
+	purge_every_other_page(1);
+	purge_every_other_page(2);
+	purge_every_other_page(64);
+	purge_every_other_page(3); /* once the way for many ranges has been chosen */
+}
+
+static void locked_memory_is_not_purged_and_said_so(void **state)
+{
+	unsigned char *start = hkm_os_map(3 * PAGE);
+	struct hkm_range ranges[] = { { start, PAGE }, { start + PAGE, PAGE }, { start + 2 * PAGE, PAGE } };
+
+	(void)state;
+	memset(start, 4, 3 * PAGE);
+	/* Not mlock: the sanitizers turn it into nothing. */
+	if (syscall(SYS_mlock, start + PAGE, PAGE) != 0)
+		skip();
+	errno = MARK;
+	assert_false(hkm_os_purge(&ranges[1], 1));
+	assert_false(hkm_os_purge(ranges, 3));
+	assert_int_equal(errno, MARK);
+	assert_true(all_bytes_are(start + PAGE, PAGE, 4));
+	assert_int_equal(syscall(SYS_munlock, start + PAGE, PAGE), 0);
+	assert_true(hkm_os_purge(ranges, 3));
+	assert_true(all_bytes_are(start, 3 * PAGE, 0));
+	hkm_os_unmap(start, 3 * PAGE, false);
+}
+
+static void advice_on_huge_pages_changes_no_contents(void **state)
+{
+	unsigned char *start = hkm_os_map_aligned(4 * MIB, 2 * MIB);
+
+	(void)state;
+	memset(start, 6, 4 * MIB);
+	errno = MARK;
+	hkm_os_huge_pages(start, 4 * MIB, true);
+	hkm_os_huge_pages(start, 4 * MIB, false);
+	assert_int_equal(errno, MARK);
+	assert_true(all_bytes_are(start, 4 * MIB, 6));
+	hkm_os_unmap(start, 4 * MIB, false);
+}
+
+static void figures_of_system_and_process_are_plausible(void **state)
+{
+	struct hkm_os_usage before, after;
+	uint64_t now = hkm_os_now_ms(), wall = (uint64_t)(seconds_now() * 1000);
+	unsigned char *start;
+
+	(void)state;
+	assert_int_equal(hkm_os_page_size(), sysconf(_SC_PAGESIZE));
+	assert_true(hkm_os_physical_memory() > 64 * MIB);
+	assert_true(now <= wall && now + 1000 > wall);
+	assert_true(next_tick_of_clock(hkm_os_now_ms) > now);
+	errno = MARK;
+	hkm_os_usage(&before);
+	start = hkm_os_map(8 * MIB);
+	hkm_os_huge_pages(start, 8 * MIB, false);
+	memset(start, 1, 8 * MIB);
+	hkm_os_usage(&after);
+	assert_int_equal(errno, MARK);
+	assert_true(after.resident >= before.resident + 6 * MIB);
+	assert_true(after.peak_resident >= 8 * MIB);
+	assert_true(after.page_faults >= before.page_faults + 1024);
+	hkm_os_unmap(start, 8 * MIB, false);
+}
+
+static void files_are_created_empty_and_written_whole(void **state)
+{
+	char path[] = "/tmp/hakmem-test-os-XXXXXX", text[16];
+	int file = mkstemp(path);
+
+	(void)state;
+	assert_true(file >= 0 && write(file, "something old", 13) == 13);
+	close(file);
+	errno = MARK;
+	file = hkm_os_create(path);
+	assert_true(file >= 0);
+	hkm_os_write(file, "new", 3);
+	hkm_os_close(file);
+	assert_int_equal(hkm_os_create("/nowhere/at/all"), -1);
+	hkm_os_write(-1, "lost", 4);
+	assert_int_equal(errno, MARK);
+	file = open(path, O_RDONLY | O_CLOEXEC);
+	assert_int_equal(read(file, text, sizeof text), 3);
+	assert_memory_equal(text, "new", 3);
+	close(file);
+	unlink(path);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(mapped_memory_is_zero_and_goes),
+		cmocka_unit_test(what_the_system_refuses_is_null),
+		cmocka_unit_test(aligned_mappings_are_aligned_and_leave_nothing_behind),
+		cmocka_unit_test(a_stranger_is_never_replaced),
+		cmocka_unit_test(a_reservation_becomes_usable_and_a_reservation_again),
+		cmocka_unit_test(remapping_keeps_the_contents),
+		cmocka_unit_test(remapping_in_place_stops_at_a_neighbour),
+		cmocka_unit_test(purging_empties_what_it_is_told_and_no_more),
+		cmocka_unit_test(locked_memory_is_not_purged_and_said_so),
+		cmocka_unit_test(advice_on_huge_pages_changes_no_contents),
+		cmocka_unit_test(figures_of_system_and_process_are_plausible),
+		cmocka_unit_test(files_are_created_empty_and_written_whole),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,439 @@
+/* test_span.c - spans of slices against a model: aligned, apart, truthfully zero; grown, shrunk, purged;
+ * empty superslabs go back.
+ */
+#include "unit.h"
+
+#include <pthread.h>
+#include <sys/syscall.h>
+
+#include "os/os.h"
+#include "span/span.h"
+
+#define MODEL_SLICES 8192u  /* 512 MiB of window: more than the test ever uses */
+#define MOST_LIVE 1500u     /* slices */
+#define SPANS 256u
+#define STEPS 6000u
+#define PAGE ((size_t)4096)
+#define PAGES_IN_SLICE (HKM_SLICE_SIZE / PAGE)
+
+struct span {
+	struct hkm_slab *slab;
+	size_t slices;
+	uint64_t mark;
+};
+
+static struct span spans[SPANS];
+static bool in_model[MODEL_SLICES]; /* slices that belong to a span */
+static size_t live_slices;
+static uint64_t next_mark = 1;
+
+/* All writing is done here, a word per page, so looking at these words is looking at everything. */
+static uint64_t *word_of_page(const struct hkm_slab *slab, size_t page)
+{
+	return (uint64_t *)(void *)(hkm_slab_start(slab) + page * PAGE + 64);
+}
+
+static bool pages_hold(const struct hkm_slab *slab, size_t first, size_t end, uint64_t mark)
+{
+	for (size_t page = first; page < end; page++)
+		if (*word_of_page(slab, page) != mark)
+			return false;
+	return true;
+}
+
+static void mark_pages(const struct hkm_slab *slab, size_t first, size_t end, uint64_t mark)
+{
+	for (size_t page = first; page < end; page++)
+		*word_of_page(slab, page) = mark;
+}
+
+static void claim(const struct hkm_slab *slab, size_t first, size_t end)
+{
+	size_t index = hkm_slice_index(slab);
+
+	require(index + end <= MODEL_SLICES, "slice %zu", index);
+	require((index + first) / HKM_SUPERSLAB_SLICES == (index + end - 1) / HKM_SUPERSLAB_SLICES,
+		"a span lies across superslabs");
+	for (size_t i = first; i < end; i++) {
+		require(!in_model[index + i], "slice %zu was handed out twice", index + i);
+		in_model[index + i] = true;
+	}
+	live_slices += end - first;
+}
+
+static void disclaim(const struct hkm_slab *slab, size_t first, size_t end)
+{
+	size_t index = hkm_slice_index(slab);
+
+	for (size_t i = first; i < end; i++)
+		in_model[index + i] = false;
+	live_slices -= end - first;
+}
+
+static void check_stats(void)
+{
+	struct hkm_span_stats stats;
+
+	hkm_span_stats(&stats);
+	require(stats.mapped % HKM_SUPERSLAB_SIZE == 0, "%zu bytes mapped", stats.mapped);
+	require(stats.free_slices == stats.mapped / HKM_SLICE_SIZE - live_slices,
+		"%zu slices free of %zu bytes, %zu live", stats.free_slices, stats.mapped, live_slices);
+	require(stats.dirty_slices <= stats.free_slices, "%zu slices dirty", stats.dirty_slices);
+	require(hkm_span_dirty() == stats.dirty_slices * HKM_SLICE_SIZE, "%zu bytes dirty", hkm_span_dirty());
+}
+
+static void take(struct span *span, size_t slices)
+{
+	bool zeroed, fresh;
+	struct hkm_span_stats before, after;
+
+	hkm_span_stats(&before);
+	span->slab = hkm_span_alloc(slices, &zeroed, &fresh);
+	hkm_span_stats(&after);
+	require(span->slab != NULL, "no memory");
+	require(span->slab->slices == slices && span->slab->kind == HKM_KIND_NONE, "%u slices of %zu",
+		span->slab->slices, slices);
+	require(fresh == (after.mapped > before.mapped), "fresh is %d", fresh);
+	require(is_aligned(hkm_slab_start(span->slab), HKM_SLICE_SIZE), "misaligned");
+	require(&hkm_window.slabs[hkm_slice_of(hkm_slab_start(span->slab))] == span->slab, "descriptor");
+	claim(span->slab, 0, slices);
+	if (zeroed)
+		require(pages_hold(span->slab, 0, slices * PAGES_IN_SLICE, 0), "zeroed, but it is not");
+	span->slices = slices;
+	span->mark = next_mark++;
+	mark_pages(span->slab, 0, slices * PAGES_IN_SLICE, span->mark);
+}
+
+static void give(struct span *span)
+{
+	require(pages_hold(span->slab, 0, span->slices * PAGES_IN_SLICE, span->mark),
+		"a span was overwritten");
+	disclaim(span->slab, 0, span->slices);
+	hkm_span_free(span->slab);
+	span->slab = NULL;
+}
+
+static bool model_is_free(const struct hkm_slab *slab, size_t first, size_t end)
+{
+	size_t index = hkm_slice_index(slab);
+
+	if (index % HKM_SUPERSLAB_SLICES + end > HKM_SUPERSLAB_SLICES)
+		return false;
+	for (size_t i = first; i < end; i++)
+		if (in_model[index + i])
+			return false;
+	return true;
+}
+
+static void extend(struct span *span, size_t slices)
+{
+	size_t old = span->slices;
+	bool possible = model_is_free(span->slab, old, slices), zeroed;
+
+	require(hkm_span_extend(span->slab, slices, &zeroed) == possible,
+		"from %zu to %zu slices: expected %d", old, slices, possible);
+	require(pages_hold(span->slab, 0, old * PAGES_IN_SLICE, span->mark), "contents lost");
+	if (!possible) {
+		require(span->slab->slices == old, "a failure changed the span");
+		return;
+	}
+	require(span->slab->slices == slices, "%u slices", span->slab->slices);
+	claim(span->slab, old, slices);
+	if (zeroed)
+		require(pages_hold(span->slab, old * PAGES_IN_SLICE, slices * PAGES_IN_SLICE, 0),
+			"zeroed, but it is not");
+	mark_pages(span->slab, old * PAGES_IN_SLICE, slices * PAGES_IN_SLICE, span->mark);
+	span->slices = slices;
+}
+
+static void shrink(struct span *span, size_t slices)
+{
+	hkm_span_shrink(span->slab, slices);
+	require(span->slab->slices == slices, "%u slices", span->slab->slices);
+	disclaim(span->slab, slices, span->slices);
+	span->slices = slices;
+}
+
+static void purge_all(void)
+{
+	size_t dirty = hkm_span_dirty(), purged = hkm_span_purge(UINT64_MAX, 0);
+
+	require(purged == dirty, "%zu bytes of %zu were purged", purged, dirty);
+	require(hkm_span_dirty() == 0, "%zu bytes are still dirty", hkm_span_dirty());
+}
+
+ISOLATED(random_sequences_agree_with_the_model)
+{
+	struct random_source random = { 20261122 };
+	struct hkm_span_stats stats;
+
+	hkm_span_start();
+	for (size_t step = 0; step < STEPS; step++) {
+		struct span *span = &spans[random_between(&random, 0, SPANS - 1)];
+		size_t chance = random_between(&random, 0, 99);
+
+		if (span->slab == NULL) {
+			size_t slices = random_between(&random, 1, chance < 80 ? 8 : HKM_SUPERSLAB_SLICES);
+
+			if (live_slices + slices <= MOST_LIVE)
+				take(span, slices);
+		} else if (chance < 60) {
+			give(span);
+		} else if (chance < 80 && span->slices < HKM_SUPERSLAB_SLICES) {
+			extend(span, span->slices + random_between(&random, 1, HKM_SUPERSLAB_SLICES - span->slices));
+		} else if (span->slices > 1) {
+			shrink(span, random_between(&random, 1, span->slices));
+		}
+		if (step % 500 == 499)
+			purge_all();
+		check_stats();
+	}
+	for (size_t i = 0; i < SPANS; i++)
+		if (spans[i].slab != NULL)
+			give(&spans[i]);
+	check_stats();
+	purge_all();
+	hkm_span_stats(&stats);
+	require(stats.mapped <= HKM_SUPERSLAB_SIZE, "%zu bytes of empty superslabs are mapped", stats.mapped);
+}
+
+ISOLATED(spans_of_every_length_fit)
+{
+	hkm_span_start();
+	for (size_t slices = 1; slices <= HKM_SUPERSLAB_SLICES; slices++)
+		take(&spans[slices], slices);
+	check_stats();
+	for (size_t slices = 1; slices <= HKM_SUPERSLAB_SLICES; slices++)
+		give(&spans[slices]);
+	check_stats();
+}
+
+static size_t superslab_of(const struct span *span)
+{
+	return hkm_slice_index(span->slab) / HKM_SUPERSLAB_SLICES;
+}
+
+/* Full superslabs fill up, empty ones stay empty. */
+ISOLATED(a_span_comes_from_the_superslab_it_fits_most_tightly)
+{
+	hkm_span_start();
+	take(&spans[0], 40); /* leaves 24 */
+	take(&spans[1], 56); /* leaves 8 */
+	take(&spans[2], 48); /* leaves 16 */
+	take(&spans[3], 8);
+	require(superslab_of(&spans[3]) == superslab_of(&spans[1]), "8 slices are not put into the gap of 8");
+	take(&spans[4], 10);
+	require(superslab_of(&spans[4]) == superslab_of(&spans[2]), "10 slices are not put into the gap of 16");
+	take(&spans[5], 20);
+	require(superslab_of(&spans[5]) == superslab_of(&spans[0]), "20 slices are not put into the gap of 24");
+}
+
+ISOLATED(resident_slices_go_first)
+{
+	struct hkm_slab *second;
+
+	hkm_span_start();
+	for (size_t i = 0; i < 4; i++)
+		take(&spans[i], 4);
+	second = spans[1].slab;
+	give(&spans[1]);
+	purge_all();
+	second = spans[2].slab;
+	give(&spans[2]);
+	take(&spans[4], 4);
+	require(spans[4].slab == second, "a purged span was preferred to a resident one");
+}
+
+/* Three superslabs, all but one slice of each free and resident, the first for longest. */
+static void leave_three_dirty(void)
+{
+	hkm_span_start();
+	for (size_t i = 0; i < 3; i++) {
+		take(&spans[2 * i], HKM_SUPERSLAB_SLICES - 1);
+		take(&spans[2 * i + 1], 1);
+	}
+	for (size_t i = 0; i < 3; i++)
+		give(&spans[2 * i]);
+}
+
+static struct hkm_slab *dirty_slab(size_t i)
+{
+	return spans[2 * i + 1].slab - (HKM_SUPERSLAB_SLICES - 1);
+}
+
+static bool is_dirty(size_t i)
+{
+	return !pages_hold(dirty_slab(i), 0, (HKM_SUPERSLAB_SLICES - 1) * PAGES_IN_SLICE, 0);
+}
+
+#define DIRTY_EACH ((HKM_SUPERSLAB_SLICES - 1) * HKM_SLICE_SIZE)
+
+ISOLATED(purging_by_amount_takes_the_oldest_first)
+{
+	struct hkm_span_stats stats;
+
+	leave_three_dirty();
+	require(hkm_span_dirty() == 3 * DIRTY_EACH, "%zu bytes dirty", hkm_span_dirty());
+	require(hkm_span_purge(0, 3 * DIRTY_EACH) == 0, "purged although no more is dirty than may be");
+	require(hkm_span_purge(0, 3 * DIRTY_EACH - 1) == DIRTY_EACH, "not one superslab was purged");
+	require(!is_dirty(0) && is_dirty(1) && is_dirty(2), "not the oldest was purged");
+	require(hkm_span_purge(0, 0) == 2 * DIRTY_EACH, "not the rest was purged");
+	require(!is_dirty(1) && !is_dirty(2), "purged memory does not read as zero");
+	require(hkm_span_purge(0, 0) == 0, "purged twice");
+	hkm_span_stats(&stats);
+	require(stats.purged == 3 * DIRTY_EACH, "%zu bytes counted", (size_t)stats.purged);
+	for (size_t i = 0; i < 3; i++)
+		require(pages_hold(spans[2 * i + 1].slab, 0, PAGES_IN_SLICE, spans[2 * i + 1].mark),
+			"a live span was purged");
+}
+
+ISOLATED(purging_by_age_spares_the_young)
+{
+	uint64_t start, between, end;
+
+	leave_three_dirty();
+	start = hkm_os_now_ms();
+	between = next_tick_of_clock(hkm_os_now_ms);
+	/* The third becomes young: taken and given back. */
+	take(&spans[4], HKM_SUPERSLAB_SLICES - 1);
+	require(superslab_of(&spans[4]) == superslab_of(&spans[5]), "another superslab");
+	give(&spans[4]);
+	end = next_tick_of_clock(hkm_os_now_ms);
+	require(!hkm_span_purge_is_due(start > 1000 ? start - 1000 : 1), "due before its time");
+	require(hkm_span_purge(start > 1000 ? start - 1000 : 0, SIZE_MAX) == 0, "purged before its time");
+	require(hkm_span_purge_is_due(between), "not due in its time");
+	require(hkm_span_purge(between, SIZE_MAX) == 2 * DIRTY_EACH, "not the old ones were purged");
+	require(!is_dirty(0) && !is_dirty(1) && is_dirty(2), "not the old ones were purged");
+	require(!hkm_span_purge_is_due(between) && hkm_span_purge_is_due(end), "the queue's age is wrong");
+	require(hkm_span_purge(end, SIZE_MAX) == DIRTY_EACH, "not the young one was purged");
+	require(!hkm_span_purge_is_due(UINT64_MAX), "due, but nothing is dirty");
+}
+
+ISOLATED(empty_superslabs_are_unmapped_and_their_addresses_used_again)
+{
+	struct hkm_span_stats stats;
+	size_t first;
+
+	hkm_span_start();
+	for (size_t i = 0; i < 8; i++)
+		take(&spans[i], HKM_SUPERSLAB_SLICES);
+	first = superslab_of(&spans[0]);
+	for (size_t i = 0; i < 8; i++)
+		give(&spans[i]);
+	purge_all();
+	hkm_span_stats(&stats);
+	require(stats.mapped == HKM_SUPERSLAB_SIZE, "%zu bytes are mapped", stats.mapped);
+	for (size_t i = 0; i < 8; i++) {
+		take(&spans[i], HKM_SUPERSLAB_SLICES);
+		require(superslab_of(&spans[i]) < first + 8, "the window grew instead");
+	}
+	check_stats();
+}
+
+ISOLATED(memory_that_cannot_be_purged_stays_dirty_and_nothing_hangs)
+{
+	leave_three_dirty();
+	/* Not mlock: the sanitizers turn it into nothing. */
+	if (syscall(SYS_mlock, hkm_slab_start(dirty_slab(1)), PAGE) != 0)
+		return;
+	hkm_span_purge(UINT64_MAX, 0);
+	require(hkm_span_dirty() >= DIRTY_EACH, "%zu bytes dirty", hkm_span_dirty());
+	require(is_dirty(1), "locked memory was emptied");
+	syscall(SYS_munlock, hkm_slab_start(dirty_slab(1)), PAGE);
+	purge_all();
+	require(!is_dirty(1), "not purged after all");
+}
+
+static void visit(struct hkm_slab *slab, void *context)
+{
+	(void)slab;
+	++*(size_t *)context;
+}
+
+ISOLATED(only_spans_with_a_kind_are_visited)
+{
+	size_t visited = 0;
+
+	hkm_span_start();
+	for (size_t i = 0; i < 6; i++)
+		take(&spans[i], 3);
+	spans[1].slab->kind = HKM_KIND_TINY;
+	spans[2].slab->kind = HKM_KIND_LARGE;
+	spans[3].slab->kind = HKM_KIND_MID;
+	spans[3].slab[1].kind = spans[3].slab[2].kind = HKM_KIND_MID_REST;
+	hkm_span_visit(visit, &visited);
+	require(visited == 3, "%zu spans visited", visited);
+	give(&spans[3]);
+	visited = 0;
+	hkm_span_visit(visit, &visited);
+	require(visited == 2, "%zu spans visited after one was freed", visited);
+}
+
+/* ---- Many threads ---------------------------------------------------------------------------- */
+
+static void *churn(void *argument)
+{
+	struct random_source random = { (uint64_t)(uintptr_t)argument };
+	struct span own[16] = { 0 };
+
+	for (size_t step = 0; step < 3000; step++) {
+		struct span *span = &own[random_between(&random, 0, 15)];
+		bool zeroed, fresh;
+
+		if (span->slab != NULL) {
+			require(pages_hold(span->slab, 0, span->slices * PAGES_IN_SLICE, span->mark),
+				"a span was overwritten");
+			hkm_span_free(span->slab);
+			span->slab = NULL;
+			continue;
+		}
+		span->slices = random_between(&random, 1, 6);
+		span->mark = random_bits(&random) | 1;
+		span->slab = hkm_span_alloc(span->slices, &zeroed, &fresh);
+		require(span->slab != NULL, "no memory");
+		if (zeroed)
+			require(pages_hold(span->slab, 0, span->slices * PAGES_IN_SLICE, 0),
+				"zeroed, but it is not");
+		mark_pages(span->slab, 0, span->slices * PAGES_IN_SLICE, span->mark);
+		if (step % 64 == 0)
+			hkm_span_purge(UINT64_MAX, step % 128 == 0 ? 0 : 4 * MIB);
+	}
+	for (size_t i = 0; i < 16; i++)
+		if (own[i].slab != NULL)
+			hkm_span_free(own[i].slab);
+	return NULL;
+}
+
+ISOLATED(threads_share_superslabs)
+{
+	pthread_t threads[4];
+	struct hkm_span_stats stats;
+
+	hkm_span_start();
+	for (uintptr_t i = 0; i < 4; i++)
+		pthread_create(&threads[i], NULL, churn, (void *)(i + 1));
+	for (size_t i = 0; i < 4; i++)
+		pthread_join(threads[i], NULL);
+	check_stats();
+	purge_all();
+	hkm_span_stats(&stats);
+	require(stats.mapped <= HKM_SUPERSLAB_SIZE, "%zu bytes of empty superslabs are mapped", stats.mapped);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(random_sequences_agree_with_the_model),
+		cmocka_unit_test(spans_of_every_length_fit),
+		cmocka_unit_test(a_span_comes_from_the_superslab_it_fits_most_tightly),
+		cmocka_unit_test(resident_slices_go_first),
+		cmocka_unit_test(purging_by_amount_takes_the_oldest_first),
+		cmocka_unit_test(purging_by_age_spares_the_young),
+		cmocka_unit_test(empty_superslabs_are_unmapped_and_their_addresses_used_again),
+		cmocka_unit_test(memory_that_cannot_be_purged_stays_dirty_and_nothing_hangs),
+		cmocka_unit_test(only_spans_with_a_kind_are_visited),
+		cmocka_unit_test(threads_share_superslabs),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,509 @@
+/* test_tiny.c - L0: every slab's count of blocks in use is exact at every moment, a slab is free the moment
+ * its last block is back, remote frees travel in the messages that the policy asks for, trimming.
+ */
+#include "unit.h"
+
+#include <pthread.h>
+
+#include "core/report.h"
+
+#define SIZE 112u /* a class of its own: nobody else in the process allocates through hkm_malloc */
+#define CAPACITY (HKM_SLICE_SIZE / SIZE)
+
+static size_t length_of(const struct hkm_block *list)
+{
+	size_t length = 0;
+
+	for (; list != NULL; list = list->next)
+		length++;
+	return length;
+}
+
+static size_t hot_blocks(const struct hkm_heap *heap, uint32_t size)
+{
+	return length_of(heap->bins[hkm_tiny_class(size)].head);
+}
+
+static size_t outbox_blocks(const struct hkm_heap *heap)
+{
+	size_t blocks = 0;
+
+	for (size_t i = 0; i < HKM_OUTBOXES; i++) {
+		require(length_of(heap->outboxes[i].first) == heap->outboxes[i].blocks, "an outbox counts wrongly");
+		blocks += heap->outboxes[i].blocks;
+	}
+	return blocks;
+}
+
+static void check(struct hkm_heap *heap)
+{
+	hkm_heap_enter(heap);
+	hkm_tiny_check(heap);
+	hkm_heap_leave(heap);
+}
+
+/* The length of the hot list as its counters tell it. */
+static size_t counted_hot_blocks(const struct hkm_heap *heap, unsigned class)
+{
+	const struct hkm_bin *bin = &heap->bins[class];
+	int64_t length = (int64_t)heap->tiny[class].granted - bin->taken - (bin->room > 0 ? bin->room : 0);
+
+	return (size_t)length;
+}
+
+/* ---- Accounting ------------------------------------------------------------------------------- */
+
+struct live_block {
+	unsigned char *start;
+	size_t size;
+};
+
+#define LIVE 4000
+static struct live_block blocks[LIVE];
+static size_t live_of_class[HKM_TINY_CLASSES];
+
+static void check_accounts(struct hkm_heap *heap)
+{
+	for (unsigned class = 0; class < HKM_TINY_CLASSES; class++) {
+		uint32_t size = hkm_tiny_size(class);
+		struct span_sum sum = sum_spans(HKM_KIND_TINY, size);
+		size_t expected = live_of_class[class] + hot_blocks(heap, size);
+
+		require(counted_hot_blocks(heap, class) == hot_blocks(heap, size), "%u bytes: %zu hot, counted %zu", size,
+			hot_blocks(heap, size), counted_hot_blocks(heap, class));
+		require(sum.in_use == expected, "%u bytes: %zu in use, expected %zu", size, sum.in_use, expected);
+		require(sum.spans == hkm_counted(&heap->tiny[class].slabs), "%u bytes: %zu slabs, %zu counted", size,
+			sum.spans, (size_t)hkm_counted(&heap->tiny[class].slabs));
+	}
+	check(heap);
+}
+
+ISOLATED(every_slab_counts_exactly)
+{
+	struct hkm_heap *heap = quiet_heap();
+	struct random_source random = { 5 };
+
+	for (size_t step = 0; step < 150000; step++) {
+		struct live_block *block = &blocks[random_between(&random, 0, LIVE - 1)];
+
+		if (block->start != NULL) {
+			require(pattern_holds(block->start, block->size, block->size, block->size), "overwritten");
+			hkm_free(block->start);
+			block->start = NULL;
+			live_of_class[hkm_tiny_class(block->size)]--;
+		} else {
+			block->size = random_between(&random, 1, random_between(&random, 0, 1) ? 200 : HKM_TINY_MAX);
+			block->start = hkm_malloc(block->size);
+			fill_pattern(block->start, block->size, block->size);
+			live_of_class[hkm_tiny_class(block->size)]++;
+		}
+		if (step % 1500 == 0)
+			check_accounts(heap);
+		if (step % 15000 == 0) {
+			hkm_heap_enter(heap);
+			if (step % 30000 == 0)
+				hkm_tiny_trim(heap);
+			else
+				hkm_tiny_decay(heap);
+			hkm_heap_leave(heap);
+			check_accounts(heap);
+		}
+	}
+	for (size_t i = 0; i < LIVE; i++)
+		hkm_free(blocks[i].start);
+	memset(live_of_class, 0, sizeof live_of_class);
+	check_accounts(heap);
+	hkm_heap_enter(heap);
+	hkm_tiny_flush(heap);
+	hkm_tiny_release_empty(heap, 0);
+	hkm_heap_leave(heap);
+	for (unsigned class = 0; class < HKM_TINY_CLASSES; class++)
+		require(sum_spans(HKM_KIND_TINY, hkm_tiny_size(class)).spans == 0, "class %u: slabs are left", class);
+}
+
+/* ---- Slabs ---------------------------------------------------------------------------------------- */
+
+static void *first_slab[CAPACITY], *second_slab[CAPACITY];
+
+/* Two slabs full of live blocks, and a hot list that is full of blocks of the second, with the policy's
+ * numbers as given. */
+static struct hkm_heap *fill_two_slabs(uint32_t empty_slabs)
+{
+	struct hkm_heap *heap = quiet_heap();
+	struct hkm_policy policy;
+
+	hkm_policy_copy(&policy);
+	policy.hot_blocks = 1; /* the allocator makes it 2 */
+	policy.refill_blocks = 1;
+	policy.empty_slabs = empty_slabs;
+	impose(heap, &policy);
+	for (size_t i = 0; i < CAPACITY; i++)
+		first_slab[i] = hkm_malloc(SIZE);
+	for (size_t i = 0; i < CAPACITY; i++)
+		second_slab[i] = hkm_malloc(SIZE);
+	for (size_t i = 0; i < CAPACITY; i++) {
+		require(slab_of_block(first_slab[i]) == slab_of_block(first_slab[0]), "not one slab");
+		require(slab_of_block(second_slab[i]) == slab_of_block(second_slab[0]), "not one slab");
+	}
+	require(slab_of_block(first_slab[0]) != slab_of_block(second_slab[0]), "not two slabs");
+	require(hot_blocks(heap, SIZE) == 0, "%zu blocks are hot", hot_blocks(heap, SIZE));
+	hkm_free(second_slab[0]);
+	hkm_free(second_slab[1]);
+	require(hot_blocks(heap, SIZE) == 2, "%zu blocks are hot", hot_blocks(heap, SIZE));
+	return heap;
+}
+
+ISOLATED(a_slab_is_free_the_moment_its_last_block_is_back)
+{
+	struct hkm_heap *heap = fill_two_slabs(0);
+	struct hkm_slab *slab = slab_of_block(first_slab[0]);
+	void *next;
+
+	for (size_t i = 0; i < CAPACITY; i++) {
+		require(slab->kind == HKM_KIND_TINY && slab->in_use == CAPACITY - i, "block %zu: %u in use", i,
+			slab->in_use);
+		hkm_free(first_slab[i]);
+	}
+	require(slab->kind == HKM_KIND_NONE, "the slab is not free");
+	check(heap);
+	/* Resident slices go first, so whoever needs a slab next gets it. */
+	next = hkm_malloc(1000);
+	require(slab_of_block(next) == slab, "the slab is not used again");
+	require(slab->block_size == 1024 && slab->in_use >= 1, "%u bytes", slab->block_size);
+	check(heap);
+}
+
+ISOLATED(the_heap_keeps_as_many_empty_slabs_as_the_policy_says)
+{
+	struct hkm_heap *heap = fill_two_slabs(1);
+	struct hkm_slab *slab = slab_of_block(first_slab[0]), *second = slab_of_block(second_slab[0]);
+	void *next;
+
+	for (size_t i = 0; i < CAPACITY; i++)
+		hkm_free(first_slab[i]);
+	require(heap->empty == slab && heap->empty_slabs == 1, "%u empty slabs", heap->empty_slabs);
+	for (size_t i = 2; i < CAPACITY; i++)
+		hkm_free(second_slab[i]);
+	require(second->in_use == 2, "%u in use, though two are hot", second->in_use);
+	hkm_heap_enter(heap);
+	hkm_tiny_flush(heap);
+	hkm_heap_leave(heap);
+	require(heap->empty_slabs == 1 && second->kind == HKM_KIND_NONE, "%u empty slabs", heap->empty_slabs);
+	next = hkm_malloc(40);
+	require(slab_of_block(next) == slab && heap->empty_slabs == 0, "the empty slab is not used");
+	check(heap);
+}
+
+ISOLATED(ignored_double_frees_change_nothing)
+{
+	struct hkm_heap *heap = fill_two_slabs(0);
+	struct hkm_slab *slab;
+
+	hkm_misuse_goes_on(true);
+	slab = slab_of_block(first_slab[0]);
+	/* Onto the slab's list twice in a row. */
+	hkm_free(first_slab[0]);
+	hkm_free(first_slab[0]);
+	require(slab->in_use == CAPACITY - 1, "%u in use", slab->in_use);
+	/* Onto the hot list twice in a row. */
+	hkm_free(second_slab[1]);
+	require(hot_blocks(heap, SIZE) == 2, "%zu blocks are hot", hot_blocks(heap, SIZE));
+}
+
+/* ---- Refill ----------------------------------------------------------------------------------------- */
+
+static void expect_carved(uint32_t refill_blocks, uint32_t refill_bytes, uint32_t size, size_t expected)
+{
+	struct hkm_heap *heap = hkm_heap_get();
+	struct hkm_policy policy;
+	uint64_t before = hkm_counted(&heap->counters.carved);
+	size_t carved;
+
+	hkm_policy_copy(&policy);
+	policy.refill_blocks = refill_blocks;
+	policy.refill_bytes = refill_bytes;
+	impose(heap, &policy);
+	for (size_t i = 1; i <= 2; i++) {
+		for (size_t block = 0; block < expected; block++)
+			hkm_malloc(size);
+		carved = (size_t)(hkm_counted(&heap->counters.carved) - before);
+		require(carved == i * expected, "%u blocks, %u bytes at most: %zu of %u bytes carved", refill_blocks,
+			refill_bytes, carved, size);
+	}
+}
+
+ISOLATED(refills_carve_what_the_policy_says_and_no_more)
+{
+	quiet_heap();
+	expect_carved(5, 65536, 64, 5);
+	expect_carved(1024, 640, 80, 8);
+	expect_carved(1, 65536, 96, 1);
+	expect_carved(100, 256, 768, 1);
+	expect_carved(1024, 65536, 1024, 64);
+}
+
+ISOLATED(hot_lists_stay_within_the_policy)
+{
+	struct hkm_heap *heap = quiet_heap();
+	struct hkm_policy policy;
+	static void *taken[4000];
+
+	hkm_policy_copy(&policy);
+	policy.refill_blocks = 1;
+	for (uint32_t limit = 2; limit <= 512; limit *= 4) {
+		size_t most = hkm_min(limit, 200), count = 0;
+
+		policy.hot_blocks = limit;
+		policy.hot_bytes = 64 * 200;
+		impose(heap, &policy);
+		/* A refill may bring more than the limit; the frees begin with an empty list. */
+		while (count < 2000 || hot_blocks(heap, 64) > 0)
+			taken[count++] = hkm_malloc(64);
+		for (size_t i = 0; i < count; i++) {
+			hkm_free(taken[i]);
+			require(hot_blocks(heap, 64) <= most, "%zu blocks are hot, %zu allowed",
+				hot_blocks(heap, 64), most);
+		}
+		require(hot_blocks(heap, 64) > most / 2, "only %zu blocks are hot", hot_blocks(heap, 64));
+	}
+}
+
+/* ---- Trimming ---------------------------------------------------------------------------------------- */
+
+ISOLATED(trimming_gives_back_pages_without_live_blocks)
+{
+	struct hkm_heap *heap = quiet_heap();
+	static unsigned char *taken[64 * 20];
+	struct hkm_slab *slab;
+	size_t bytes;
+	const size_t count = sizeof taken / sizeof taken[0];
+
+	for (size_t i = 0; i < count; i++) {
+		taken[i] = hkm_malloc(1024);
+		memset(taken[i], (int)(i % 251), 1024);
+	}
+	slab = slab_of_block(taken[100]);
+	/* One live block in sixteen: each has a page of its own, and three of four pages hold none. */
+	for (size_t i = 0; i < count; i++)
+		if ((size_t)(taken[i] - (unsigned char *)hkm_window.base) % HKM_SLICE_SIZE % (16 * KIB) != 0) {
+			hkm_free(taken[i]);
+			taken[i] = NULL;
+		}
+	hkm_heap_enter(heap);
+	bytes = hkm_tiny_trim(heap);
+	hkm_heap_leave(heap);
+	require(bytes >= count * 1024 / 4 * 3 - HKM_SLICE_SIZE, "%zu bytes given back", bytes);
+	require(slab->free_map != NULL && slab->mapped_free == 60 && slab->in_use == 4 && slab->freed == NULL,
+		"%zu blocks mapped, %u in use", (size_t)slab->mapped_free, slab->in_use);
+	check(heap);
+	for (size_t i = 0; i < count; i++) {
+		if (taken[i] != NULL)
+			require(all_bytes_are(taken[i], 1024, (unsigned char)(i % 251)), "a live block was emptied");
+		else
+			taken[i] = hkm_malloc(1024);
+		memset(taken[i], (int)(i % 251), 1024);
+	}
+	/* All of the old slabs serve again. */
+	require(slab->in_use == 64 && slab->free_map == NULL, "%u in use", slab->in_use);
+	require(sum_spans(HKM_KIND_TINY, 1024).spans <= count / 64 + 1, "new slabs were made");
+	check(heap);
+	for (size_t i = 0; i < count; i++) {
+		require(all_bytes_are(taken[i], 1024, (unsigned char)(i % 251)), "one block for two");
+		hkm_free(taken[i]);
+	}
+}
+
+/* ---- Other threads' blocks ---------------------------------------------------------------------------- */
+
+#define GIFTS 1000
+
+static pthread_barrier_t turn;
+static void *gifts[GIFTS];
+static struct hkm_heap *owner;
+
+static void take_turns(void)
+{
+	pthread_barrier_wait(&turn);
+}
+
+/* Allocates, lets the main thread free, and looks at its accounts before and after it receives. */
+static void *own_gifts(void *argument)
+{
+	struct span_sum sum;
+
+	owner = quiet_heap();
+	for (size_t i = 0; i < GIFTS; i++)
+		gifts[i] = hkm_malloc(SIZE);
+	take_turns();
+	/* The main thread frees all and sends. */
+	take_turns();
+	sum = sum_spans(HKM_KIND_TINY, SIZE);
+	require(sum.in_use == GIFTS + hot_blocks(owner, SIZE), "blocks on their way are not in use: %zu", sum.in_use);
+	hkm_heap_enter(owner);
+	require(hkm_remote_receive(owner), "nothing came");
+	require(!hkm_remote_receive(owner), "something came twice");
+	hkm_heap_leave(owner);
+	require(hkm_counted(&owner->counters.remote_received) == GIFTS, "%zu received",
+		(size_t)hkm_counted(&owner->counters.remote_received));
+	sum = sum_spans(HKM_KIND_TINY, SIZE);
+	require(sum.in_use == hot_blocks(owner, SIZE), "%zu in use, %zu hot", sum.in_use, hot_blocks(owner, SIZE));
+	check(owner);
+	hkm_heap_enter(owner);
+	hkm_tiny_flush(owner);
+	hkm_tiny_release_empty(owner, 0);
+	hkm_heap_leave(owner);
+	require(sum_spans(HKM_KIND_TINY, SIZE).spans == 0, "slabs are left");
+	return argument;
+}
+
+static void free_gifts_of_a_thread(uint32_t remote_blocks, uint32_t remote_bytes, size_t message)
+{
+	struct hkm_heap *heap = quiet_heap();
+	struct hkm_policy policy;
+	pthread_t thread;
+
+	hkm_policy_copy(&policy);
+	policy.remote_blocks = remote_blocks;
+	policy.remote_bytes = remote_bytes;
+	impose(heap, &policy);
+	pthread_barrier_init(&turn, NULL, 2);
+	pthread_create(&thread, NULL, own_gifts, NULL);
+	take_turns();
+	for (size_t i = 1; i <= GIFTS; i++) {
+		hkm_free(gifts[i - 1]);
+		require(outbox_blocks(heap) == i % message, "%zu freed: %zu wait in the outbox", i,
+			outbox_blocks(heap));
+		require(hkm_counted(&heap->counters.remote_sent) == i - i % message &&
+			hkm_counted(&heap->counters.remote_messages) == i / message, "%zu freed: %zu sent in %zu", i,
+			(size_t)hkm_counted(&heap->counters.remote_sent),
+			(size_t)hkm_counted(&heap->counters.remote_messages));
+	}
+	hkm_remote_send_all(heap);
+	require(outbox_blocks(heap) == 0 && hkm_counted(&heap->counters.remote_sent) == GIFTS, "not all was sent");
+	take_turns();
+	pthread_join(thread, NULL);
+}
+
+ISOLATED(messages_hold_as_many_blocks_as_the_policy_says)
+{
+	free_gifts_of_a_thread(10, 1 << 20, 10);
+}
+
+ISOLATED(messages_hold_as_many_bytes_as_the_policy_says)
+{
+	free_gifts_of_a_thread(4096, 1000, 9); /* 8 * 112 < 1000 <= 9 * 112 */
+}
+
+ISOLATED(messages_of_one_block_are_sent_at_once)
+{
+	free_gifts_of_a_thread(1, 1 << 20, 1);
+}
+
+#define TRADERS 4
+#define TRADES 20000
+
+static _Atomic(void *) market[64];
+static struct hkm_heap *traders[TRADERS];
+
+static void *trade(void *argument)
+{
+	size_t number = (size_t)(uintptr_t)argument;
+	struct random_source random = { number };
+
+	traders[number] = quiet_heap();
+	take_turns();
+	for (size_t i = 0; i < TRADES; i++) {
+		size_t size = random_between(&random, 16, 300);
+		unsigned char *block = hkm_malloc(size);
+
+		memset(block, (int)size % 256, size);
+		*(size_t *)(void *)block = size;
+		block = atomic_exchange(&market[random_between(&random, 0, 63)], block);
+		if (block != NULL) {
+			size = *(size_t *)(void *)block;
+			require(all_bytes_are(block + 8, size - 8, (unsigned char)(size % 256)), "overwritten");
+			hkm_free(block);
+		}
+	}
+	take_turns();
+	if (number == 0)
+		for (size_t i = 0; i < 64; i++)
+			hkm_free(market[i]);
+	hkm_remote_send_all(traders[number]);
+	take_turns();
+	settle(traders[number]);
+	hkm_heap_enter(traders[number]);
+	hkm_remote_receive(traders[number]);
+	hkm_tiny_flush(traders[number]);
+	hkm_heap_leave(traders[number]);
+	take_turns();
+	/* Nobody ends before all have looked. */
+	take_turns();
+	return NULL;
+}
+
+ISOLATED(what_is_sent_is_received_and_all_slabs_become_free)
+{
+	pthread_t threads[TRADERS];
+	uint64_t sent = 0, received = 0, slabs = 0;
+
+	pthread_barrier_init(&turn, NULL, TRADERS + 1);
+	for (uintptr_t i = 0; i < TRADERS; i++)
+		pthread_create(&threads[i], NULL, trade, (void *)i);
+	for (size_t i = 0; i < 4; i++)
+		take_turns();
+	for (size_t i = 0; i < TRADERS; i++) {
+		sent += hkm_counted(&traders[i]->counters.remote_sent);
+		received += hkm_counted(&traders[i]->counters.remote_received);
+		for (unsigned class = 0; class < HKM_TINY_CLASSES; class++)
+			slabs += hkm_counted(&traders[i]->tiny[class].slabs);
+		check(traders[i]);
+	}
+	take_turns();
+	for (size_t i = 0; i < TRADERS; i++)
+		pthread_join(threads[i], NULL);
+	require(sent == received && sent > TRADES, "%zu sent, %zu received", (size_t)sent, (size_t)received);
+	require(slabs == 0, "%zu slabs are left", (size_t)slabs);
+}
+
+/* ---- Misuse --------------------------------------------------------------------------------------------- */
+
+static void free_twice(void *block)
+{
+	hkm_free(block);
+	hkm_free(block);
+}
+
+static void free_it(void *block)
+{
+	hkm_free(block);
+}
+
+ISOLATED(wrong_frees_end_the_process)
+{
+	char *block = hkm_malloc(SIZE);
+
+	expect_abort(free_twice, block, "free(): double free of 0x");
+	expect_abort(free_it, block + 4, "free(): misaligned pointer 0x");
+	hkm_free(block);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_slab_counts_exactly),
+		cmocka_unit_test(a_slab_is_free_the_moment_its_last_block_is_back),
+		cmocka_unit_test(the_heap_keeps_as_many_empty_slabs_as_the_policy_says),
+		cmocka_unit_test(ignored_double_frees_change_nothing),
+		cmocka_unit_test(refills_carve_what_the_policy_says_and_no_more),
+		cmocka_unit_test(hot_lists_stay_within_the_policy),
+		cmocka_unit_test(trimming_gives_back_pages_without_live_blocks),
+		cmocka_unit_test(messages_hold_as_many_blocks_as_the_policy_says),
+		cmocka_unit_test(messages_hold_as_many_bytes_as_the_policy_says),
+		cmocka_unit_test(messages_of_one_block_are_sent_at_once),
+		cmocka_unit_test(what_is_sent_is_received_and_all_slabs_become_free),
+		cmocka_unit_test(wrong_frees_end_the_process),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,139 @@
+/* unit.h - what the unit tests share: tests in processes of their own, expected aborts, a heap
+ * that does nothing by itself, the policy.
+ *
+ * The allocator's state belongs to the process, so a test that touches it runs in a child in
+ * which the allocator has not started yet; such tests fail through require (support.h).
+ */
+#ifndef HAKMEM_TESTS_UNIT_H
+#define HAKMEM_TESTS_UNIT_H
+
+#include "cmocka_tests.h"
+#include "support.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "ace/ace.h"
+#include "hakmem.h"
+#include "heap/heap.h"
+#include "tiny/tiny.h"
+
+#define CHILD_SECONDS 50
+
+/* Defines the cmocka test `name`, whose body, which follows, runs in a process of its own. */
+#define ISOLATED(name) \
+	static void name##_body(const void *argument); \
+	static void name(void **state) \
+	{ \
+		(void)state; \
+		run_in_child(name##_body, NULL, CHILD_SECONDS); \
+	} \
+	static void name##_body(const void *argument __attribute__((unused)))
+
+/* Runs work(argument) in a child, which must end by abort() after printing a line that contains
+ * `text`. */
+static inline void expect_abort(void (*work)(void *), void *argument, const char *text)
+{
+	char output[512];
+	size_t length = 0;
+	ssize_t got;
+	int status = 0;
+	int ends[2];
+	pid_t child;
+
+	require(pipe2(ends, O_CLOEXEC) == 0, "pipe");
+	child = fork();
+	require(child >= 0, "fork");
+	if (child == 0) {
+		alarm(CHILD_SECONDS);
+		dup2(ends[1], STDERR_FILENO);
+		work(argument);
+		_exit(0);
+	}
+	close(ends[1]);
+	while (length < sizeof output - 1 &&
+		(got = read(ends[0], output + length, sizeof output - 1 - length)) > 0)
+		length += (size_t)got;
+	output[length] = '\0';
+	close(ends[0]);
+	require(waitpid(child, &status, 0) == child, "waitpid");
+	require(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT, "status %x, output: %s",
+		(unsigned)status, output);
+	require(strstr(output, text) != NULL, "expected \"%s\", got: %s", text, output);
+}
+
+/* The calling thread's heap, which from now on never looks at the clock by itself. */
+static inline struct hkm_heap *quiet_heap(void)
+{
+	struct hkm_heap *heap;
+
+	hkm_free(hkm_malloc(1));
+	heap = hkm_heap_get();
+	require(heap != NULL, "no heap");
+	heap->next_tick_ms = UINT64_MAX;
+	return heap;
+}
+
+/* Makes the heap take over the current policy. */
+static inline void settle(struct hkm_heap *heap)
+{
+	hkm_heap_enter(heap);
+	hkm_heap_leave(heap);
+}
+
+/* Publishes *policy and makes the heap take it over. */
+static inline void impose(struct hkm_heap *heap, const struct hkm_policy *policy)
+{
+	require(hkm_policy_publish(policy) != 0, "no memory for a policy");
+	settle(heap);
+}
+
+/* The descriptor of the slice that `block` lies in. */
+static inline struct hkm_slab *slab_of_block(const void *block)
+{
+	size_t slice = hkm_slice_of(block);
+
+	require(hkm_slice_is_ours(slice), "%p is not in the window", block);
+	return &hkm_window.slabs[slice];
+}
+
+/* The spans of one kind and block size, added up. */
+struct span_sum {
+	uint8_t kind;
+	uint32_t block_size;
+	size_t spans;  /* how many there are */
+	size_t in_use; /* blocks in them that their layer counts as in use */
+};
+
+static inline void add_span(struct hkm_slab *slab, void *context)
+{
+	struct span_sum *sum = context;
+
+	if (slab->kind == sum->kind && slab->block_size == sum->block_size) {
+		sum->spans++;
+		sum->in_use += slab->in_use;
+	}
+}
+
+static inline struct span_sum sum_spans(uint8_t kind, uint32_t block_size)
+{
+	struct span_sum sum = { .kind = kind, .block_size = block_size };
+
+	hkm_span_visit(add_span, &sum);
+	return sum;
+}
+
+/* Waits until the allocator's clock has moved on; result: its new value. */
+static inline uint64_t next_tick_of_clock(uint64_t (*now_ms)(void))
+{
+	uint64_t before = now_ms();
+
+	while (now_ms() <= before)
+		;
+	return now_ms();
+}
+
+#endif /* HAKMEM_TESTS_UNIT_H */
