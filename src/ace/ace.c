@@ -9,10 +9,10 @@ static unsigned class_of(const struct hkm_heap *heap, const struct hkm_cache *ca
 }
 
 /* The class that wastes least on `size`: the static one, or a DYN class between the request and it. */
-static unsigned class_for(const struct hkm_heap *heap, size_t size)
+static inline unsigned class_for(const struct hkm_heap *heap, size_t size)
 {
 	unsigned class = hkm_ace_class(size);
-	if (size > HKM_MID_MAX)
+	if (HKM_LIKELY(size > heap->largest_dynamic))
 		return class;
 	uint32_t best = heap->caches[class].block_size;
 	for (unsigned dynamic = HKM_DYN1; dynamic <= HKM_DYN2; dynamic++) {
@@ -25,20 +25,20 @@ static unsigned class_for(const struct hkm_heap *heap, size_t size)
 	return class;
 }
 
-/* Hands a block to the program. */
-static void *hand_out(void *block, bool *zeroed)
+/* Hands a block to the program that was asked for with `size`. */
+static inline void *hand_out(void *block, size_t size, bool *zeroed)
 {
-	struct hkm_slab *slab = &hkm_window.slabs[hkm_slice_of(block)];
 	*hkm_state_of(block) = hkm_state(HKM_STATE_LIVE, block);
 	*zeroed = false;
-	if (slab->kind == HKM_KIND_LARGE) {
+	if (size > HKM_MID_MAX) {
+		struct hkm_slab *slab = &hkm_window.slabs[hkm_slice_of(block)];
 		*zeroed = slab->zeroed;
 		slab->zeroed = 0;
 	}
 	return block;
 }
 
-static void *cache_pop(struct hkm_cache *cache)
+static inline void *cache_pop(struct hkm_cache *cache)
 {
 	void *block = cache->slots[--cache->count];
 	if (cache->count < cache->lowest)
@@ -87,7 +87,7 @@ HKM_SLOW static void *miss(struct hkm_heap *heap, size_t size, bool *zeroed)
 	if (block == NULL)
 		block = refill(heap, policy, cache);
 	hkm_heap_leave(heap);
-	return block != NULL ? hand_out(block, zeroed) : NULL;
+	return block != NULL ? hand_out(block, size, zeroed) : NULL;
 }
 
 void *hkm_ace_alloc(struct hkm_heap *heap, size_t size, bool *zeroed)
@@ -96,7 +96,7 @@ void *hkm_ace_alloc(struct hkm_heap *heap, size_t size, bool *zeroed)
 	if (HKM_UNLIKELY(cache->count == 0))
 		return miss(heap, size, zeroed);
 	hkm_count(&cache->hits, 1);
-	return hand_out(cache_pop(cache), zeroed);
+	return hand_out(cache_pop(cache), size, zeroed);
 }
 
 void *hkm_ace_alloc_aligned(struct hkm_heap *heap, size_t size, size_t alignment, bool *zeroed)
@@ -117,7 +117,8 @@ void *hkm_ace_alloc_aligned(struct hkm_heap *heap, size_t size, size_t alignment
 		block = refill(heap, policy, cache);
 		hkm_heap_leave(heap);
 	}
-	return block != NULL ? hand_out(block, zeroed) : NULL;
+	/* The alignment may have made a Mid request Large. */
+	return block != NULL ? hand_out(block, cache->block_size, zeroed) : NULL;
 }
 
 /* Sends the `count` blocks that were cached longest ago to the pool. */
@@ -209,6 +210,7 @@ bool hkm_ace_resize(struct hkm_slab *slab, void *pointer, size_t size)
 
 void hkm_ace_apply(struct hkm_heap *heap, const struct hkm_policy *policy)
 {
+	heap->largest_dynamic = (uint32_t)hkm_max(policy->dynamic_size[0], policy->dynamic_size[1]);
 	for (unsigned class = 0; class < HKM_ACE_CLASSES; class++) {
 		struct hkm_cache *cache = &heap->caches[class];
 		bool large = hkm_ace_is_large(class), dynamic = class >= HKM_ACE_STATIC_CLASSES;

@@ -49,6 +49,11 @@ static void *allocate_big(struct hkm_heap *heap, size_t size, size_t alignment, 
 	const struct hkm_policy *policy = hkm_heap_enter(heap);
 	hkm_heap_poll_entered(heap, policy);
 	void *block = hkm_big_alloc(policy, size, alignment, zeroed);
+	if (*zeroed) { /* fresh memory: as much that lies idle below goes */
+		size_t dirty = hkm_span_dirty();
+		if (dirty > 0)
+			hkm_span_purge(0, dirty > size ? dirty - size : 0);
+	}
 	hkm_heap_leave(heap);
 	return block;
 }

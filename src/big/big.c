@@ -118,13 +118,16 @@ static void kept_insert(struct range *range)
 		range->next->prev = range;
 	kept[bucket] = range;
 	kept_bits[bucket / 64] |= (uint64_t)1 << bucket % 64;
-	range->newer = NULL;
-	range->older = newest;
-	if (newest != NULL)
-		newest->newer = range;
-	else
-		oldest = range;
-	newest = range;
+	/* A range that was cut off another is as old as that was. */
+	struct range *newer = NULL, *older = newest;
+	while (older != NULL && older->kept_since_ms > range->kept_since_ms) {
+		newer = older;
+		older = older->older;
+	}
+	range->newer = newer;
+	range->older = older;
+	*(newer != NULL ? &newer->older : &newest) = range;
+	*(older != NULL ? &older->newer : &oldest) = range;
 	starts_insert(kept_starts, range);
 	ends_insert(range);
 	hkm_count(&kept_bytes, range->size);
@@ -156,7 +159,7 @@ static void kept_remove(struct range *range)
 	hkm_count(&kept_count, (uint64_t)-1);
 }
 
-/* Keeps a free range, together with the kept ones that it touches. */
+/* Keeps a free range, together with the kept ones that it touches; its age counts for all. */
 static void keep(struct range *range)
 {
 	struct range *before = ends_find(range->start);
@@ -172,7 +175,6 @@ static void keep(struct range *range)
 		range->size += behind->size;
 		hkm_meta_free(behind, sizeof *behind);
 	}
-	range->kept_since_ms = hkm_os_now_ms();
 	kept_insert(range);
 }
 
@@ -189,7 +191,7 @@ static void cut(struct range *range, size_t size)
 	rest->size = range->size - size;
 	rest->kept_since_ms = range->kept_since_ms;
 	range->size = size;
-	kept_insert(rest);
+	keep(rest);
 }
 
 /* The lowest bucket from `bucket` on that is not empty; SIZE_BUCKETS: none. */
@@ -379,6 +381,7 @@ bool hkm_big_free(const struct hkm_policy *policy, void *pointer)
 	struct range *range = starts_find(registry, pointer);
 	if (range != NULL) {
 		live_remove(range);
+		range->kept_since_ms = hkm_os_now_ms();
 		keep(range);
 	}
 	hkm_lock_release(&hkm_big_lock);

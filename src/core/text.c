@@ -40,8 +40,12 @@ static void put_number(struct hkm_text *text, uint64_t value, bool negative, uns
 		digits[--at] = 'x';
 		digits[--at] = '0';
 	}
-	if (negative)
+	if (negative && pad == '0') { /* zeros stand between sign and digits */
+		put_char(text, '-');
+		width -= width > 0;
+	} else if (negative) {
 		digits[--at] = '-';
+	}
 	put_padded(text, digits + at, sizeof digits - at, width, left, pad);
 }
 

@@ -126,6 +126,7 @@ static bool poll(struct hkm_heap *heap, uint64_t *now)
 	*now = hkm_os_now_ms();
 	uint64_t elapsed = *now - heap->last_poll_ms;
 	heap->last_poll_ms = *now;
+	hkm_span_note_time(*now);
 	if (elapsed <= CLOCK_TICK_MS)
 		heap->grant = heap->grant * 2 < GRANT_MAX ? heap->grant * 2 : GRANT_MAX;
 	else if (elapsed > SLOW_POLL_MS)

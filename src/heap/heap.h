@@ -80,6 +80,7 @@ struct hkm_heap {
 	bool expecting;             /* holds or has freed memory that a later tick gives back */
 	_Atomic bool abandoned;     /* has no thread; written under the registry and the reader's lock */
 	int32_t grant;              /* frees that a hot list takes between two looks at the clock */
+	uint32_t largest_dynamic;   /* size of the larger DYN class, from the policy; 0: none */
 	int32_t ace_grant;          /* frees that L1's caches may still take before the next look */
 	uint32_t empty_slabs;       /* slabs in `empty` */
 	uint32_t empty_slabs_kept;  /* most of them, from the policy */

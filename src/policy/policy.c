@@ -67,6 +67,8 @@ static uint32_t clamp(uint32_t value, uint32_t low, uint32_t high)
 	return value < low ? low : value > high ? high : value;
 }
 
+#define MOST_BYTES ((size_t)1 << 40)
+
 /* Forces every value into its legal range, so that any snapshot is safe. */
 static void sanitize(struct hkm_policy *policy)
 {
@@ -82,6 +84,12 @@ static void sanitize(struct hkm_policy *policy)
 		policy->cache_blocks[class] = (uint16_t)clamp(policy->cache_blocks[class], 0,
 							      large ? HKM_LARGE_SLOTS : HKM_MID_SLOTS);
 	}
+	policy->budget_mid = clamp(policy->budget_mid, 0, 65536);
+	policy->budget_large = clamp(policy->budget_large, 0, 65536);
+	policy->purge_delay_ms = clamp(policy->purge_delay_ms, 0, 600000);
+	policy->big_cache_bytes = hkm_min(policy->big_cache_bytes, MOST_BYTES);
+	policy->dirty_bytes = hkm_min(policy->dirty_bytes, MOST_BYTES);
+	policy->thp_threshold = hkm_min(policy->thp_threshold, MOST_BYTES);
 	policy->wmax_mid = clamp(policy->wmax_mid, 1000, 4000);
 	policy->wmax_large = clamp(policy->wmax_large, 1000, 4000);
 	for (unsigned i = 0; i < 2; i++) {
@@ -172,7 +180,7 @@ void hkm_policy_start(void)
 		size_t bytes = mid ? hkm_options.mid_cache_bytes : hkm_options.large_cache_bytes;
 		policy->cache_blocks[class] = (uint16_t)hkm_min(bytes / size, HKM_MID_SLOTS);
 		/* A Large span kept by its class is one that no other class can have. */
-		policy->pool_spans[class] = mid || size <= hkm_options.large_cache_bytes ? 1 : 0;
+		policy->pool_spans[class] = mid ? 1 : (uint16_t)hkm_min(4, 2 * hkm_options.large_cache_bytes / size);
 	}
 	policy->budget_mid = (uint32_t)hkm_options.budget_mid;
 	policy->budget_large = (uint32_t)hkm_options.budget_large;

@@ -67,7 +67,7 @@ struct hkm_reader {
 const struct hkm_policy *hkm_policy_get(struct hkm_reader *reader);
 
 /* Makes a copy of *policy the current snapshot, with the next generation number; values outside their
- * range in options.def are clamped where they would not be safe. Any thread; takes the policy lock.
+ * range in options.def are clamped. Any thread; takes the policy lock.
  * Result: the new generation, or 0 if there was no memory for a copy (nothing changes then). */
 uint64_t hkm_policy_publish(const struct hkm_policy *policy);
 

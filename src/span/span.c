@@ -49,6 +49,10 @@ static size_t lowest_unmapped; /* no superslab below is unmapped and usable */
 static hkm_counter mapped_count, free_count, dirty_count, purged_bytes;
 static hkm_counter oldest_dirty_ms; /* of the queue's head; 0: empty */
 
+/* The time of the last look at the clock by anyone; written by polling threads (relaxed: any recent value will do),
+ * spares the span lock's holder the call. */
+static _Atomic uint64_t recent_ms;
+
 /* ---- Masks ------------------------------------------------------------------------------- */
 
 static uint64_t run_mask(size_t length)
@@ -189,12 +193,15 @@ static void set_dirty(struct superslab *superslab, uint64_t bits)
 {
 	uint64_t gained = bits & ~superslab->dirty, lost = superslab->dirty & ~bits;
 	hkm_count(&dirty_count, count_bits(gained) - count_bits(lost));
+	bool was_clean = superslab->dirty == 0;
 	superslab->dirty = bits;
-	if (bits == 0 && superslab->queued) {
+	if (bits == 0 || !was_clean)
+		return; /* one that has become clean stays on the queue: it is likely to become dirty again soon */
+	if (superslab->queued && superslab != dirty_tail)
 		queue_remove(superslab);
-	} else if (bits != 0 && !superslab->queued) {
+	superslab->dirty_since_ms = atomic_load_explicit(&recent_ms, memory_order_relaxed);
+	if (!superslab->queued) {
 		superslab->queued = true;
-		superslab->dirty_since_ms = hkm_os_now_ms();
 		superslab->dirty_next = NULL;
 		superslab->dirty_prev = dirty_tail;
 		if (dirty_tail != NULL)
@@ -202,8 +209,13 @@ static void set_dirty(struct superslab *superslab, uint64_t bits)
 		else
 			dirty_head = superslab;
 		dirty_tail = superslab;
-		note_oldest();
 	}
+	note_oldest();
+}
+
+void hkm_span_note_time(uint64_t now_ms)
+{
+	atomic_store_explicit(&recent_ms, now_ms, memory_order_relaxed);
 }
 
 /* ---- The window ------------------------------------------------------------------------------ */
@@ -249,6 +261,7 @@ void hkm_span_start(void)
 		start = (char *)hkm_align_up((uintptr_t)start, HKM_SUPERSLAB_SIZE);
 	}
 	window.capacity = size / HKM_SUPERSLAB_SIZE;
+	hkm_span_note_time(hkm_os_now_ms());
 	window.growth = hkm_max(64, hkm_os_page_size() / sizeof(struct superslab));
 	hkm_window.slabs = (struct hkm_slab *)start;
 	hkm_window.states = (uint8_t *)(hkm_window.slabs + slices);
@@ -416,12 +429,15 @@ static void purge_take(struct superslab *superslab, struct purge_batch *batch)
 	}
 	set_free(superslab, superslab->free & ~taken);
 	set_dirty(superslab, superslab->dirty & ~taken);
+	if (superslab->dirty == 0)
+		queue_remove(superslab);
 }
 
 /* Unmaps an empty superslab; called and returns with the lock held, lets go of it meanwhile. */
 static void superslab_unmap(struct superslab *superslab)
 {
 	set_dirty(superslab, 0);
+	queue_remove(superslab);
 	set_free(superslab, 0);
 	hkm_lock_release(&hkm_span_lock);
 	hkm_os_unmap(superslab_start(superslab), HKM_SUPERSLAB_SIZE, window.reserved);
@@ -455,6 +471,7 @@ size_t hkm_span_purge(uint64_t before_ms, size_t keep_bytes)
 	struct purge_batch batch;
 	batch.count = 0;
 	uint64_t started = hkm_os_now_ms();
+	hkm_span_note_time(started);
 	if (before_ms == UINT64_MAX)
 		hkm_lock_acquire(&hkm_purge_lock);
 	else if (!hkm_lock_try(&hkm_purge_lock))
@@ -463,6 +480,10 @@ size_t hkm_span_purge(uint64_t before_ms, size_t keep_bytes)
 	for (;;) {
 		struct superslab *superslab = dirty_head;
 		size_t dirty = hkm_counted(&dirty_count) * HKM_SLICE_SIZE;
+		if (superslab != NULL && superslab->dirty == 0) {
+			queue_remove(superslab);
+			continue;
+		}
 		bool wanted = superslab != NULL && (superslab->dirty_since_ms < before_ms || dirty > keep_bytes);
 		/* What could not be purged in this call is not tried again. */
 		if (superslab != NULL && superslab->dirty_since_ms > started)

@@ -125,6 +125,9 @@ size_t hkm_span_purge(uint64_t before_ms, size_t keep_bytes);
 /* Bytes that purging would give back now (read without the lock: advice). */
 size_t hkm_span_dirty(void);
 
+/* Tells what time it is; called by whoever looks at the clock, so that freeing a span need not. */
+void hkm_span_note_time(uint64_t now_ms);
+
 /* Whether some slices have been free and resident since before `before_ms`. Any thread; advice. */
 bool hkm_span_purge_is_due(uint64_t before_ms);
 

@@ -9,6 +9,7 @@
 #include "os/os.h"
 
 #define PAGE ((size_t)4096)
+#define SPACER (64 * KIB) /* the least that is cut off a range */
 
 static struct hkm_policy policy;
 static struct hkm_big_stats before, after;
@@ -25,7 +26,7 @@ static void start(void)
 
 static size_t usable(const void *block)
 {
-	return hkm_big_usable(block, true);
+	return hkm_big_usable(block);
 }
 
 static unsigned char *take(size_t size)
@@ -40,20 +41,26 @@ static unsigned char *take(size_t size)
 	return block;
 }
 
-/* Takes a block between two that stay, so that no neighbour joins it when it is free. */
-static unsigned char *take_apart(size_t size)
-{
-	unsigned char *block;
-
-	take(PAGE);
-	block = take(size);
-	take(PAGE);
-	return block;
-}
-
 static void give(void *block)
 {
 	require(hkm_big_free(&policy, block), "%p is not a block", block);
+}
+
+/* Takes a block between two that stay, so that no neighbour joins it when it is free: cuts all three out of one,
+ * while nothing is kept. */
+static unsigned char *take_apart(size_t size)
+{
+	uint32_t surplus = policy.big_surplus;
+	unsigned char *whole = take(size + 2 * SPACER), *block;
+
+	require(hkm_big_cached() == 0, "something is kept");
+	give(whole);
+	policy.big_surplus = 1000;
+	require(take(SPACER) == whole, "not cut from the start");
+	block = take(size);
+	require(take(SPACER) == block + size && block == whole + SPACER, "not cut side by side");
+	policy.big_surplus = surplus;
+	return block;
 }
 
 ISOLATED(blocks_are_known_while_they_live)
@@ -75,6 +82,10 @@ ISOLATED(blocks_are_known_while_they_live)
 	require(hkm_big_was_freed(block) && usable(block) == 0, "not freed");
 	require(!hkm_big_free(&policy, block), "freed twice");
 	require(usable(other) == 5 * MIB, "another block is gone");
+	require(hkm_big_usable_at_once(other) == 5 * MIB, "not told at once");
+	hkm_lock_acquire(&hkm_big_lock);
+	require(hkm_big_usable_at_once(other) == 0, "waited for a lock that is held");
+	hkm_lock_release(&hkm_big_lock);
 	give(other);
 	hkm_big_stats(&after);
 	require(after.mappings == before.mappings && after.live_bytes == before.live_bytes, "%zu blocks live",
@@ -309,9 +320,11 @@ ISOLATED(realloc_moves_pages)
 
 ISOLATED(the_cache_keeps_to_its_budget)
 {
-	unsigned char *blocks[6];
+	unsigned char *blocks[6], *page, *last;
 
 	start();
+	page = take_apart(PAGE);
+	last = take_apart(2 * MIB);
 	for (size_t i = 0; i < 6; i++)
 		blocks[i] = take_apart(4 * MIB);
 	policy.big_cache_bytes = 12 * MIB;
@@ -323,11 +336,11 @@ ISOLATED(the_cache_keeps_to_its_budget)
 		require(hkm_big_was_freed(blocks[i]) == (i >= 3), "block %zu: not the oldest went", i);
 	/* Of a range that is too much, only as much goes. */
 	policy.big_cache_bytes = 11 * MIB;
-	give(take_apart(PAGE));
+	give(page);
 	require(hkm_big_cached() <= 11 * MIB && hkm_big_cached() >= 11 * MIB - 64 * KIB, "%zu bytes are cached",
 		hkm_big_cached());
 	policy.big_cache_bytes = 0;
-	give(take(2 * MIB));
+	give(last);
 	require(hkm_big_cached() == 0, "%zu bytes are cached", hkm_big_cached());
 }
 
@@ -385,6 +398,24 @@ ISOLATED(purging_by_amount_takes_the_oldest)
 		hkm_big_cached());
 	require(!hkm_big_was_freed(blocks[69]) && hkm_big_was_freed(blocks[70]), "not the oldest went");
 	require(hkm_big_purge(0, 0) == 30 * MIB, "something stays");
+}
+
+ISOLATED(a_range_purged_in_part_stays_the_oldest)
+{
+	unsigned char *old, *young;
+	uint64_t between;
+
+	start();
+	old = take_apart(8 * MIB);
+	young = take_apart(8 * MIB);
+	give(old);
+	between = next_tick_of_clock(hkm_os_now_ms);
+	give(young);
+	require(hkm_big_purge(0, 13 * MIB) == 3 * MIB, "not as much as asked for");
+	require(!hkm_big_was_freed(old) && hkm_big_was_freed(young), "not from the oldest");
+	/* The rest is as old as the whole was. */
+	require(hkm_big_purge(between, SIZE_MAX) == 5 * MIB, "the rest has become young");
+	require(hkm_big_was_freed(young) && hkm_big_cached() == 8 * MIB, "the young one went");
 }
 
 ISOLATED(blocks_are_aligned_fresh_and_reused)
@@ -516,6 +547,7 @@ int main(void)
 		cmocka_unit_test(fresh_mappings_displace_kept_ones),
 		cmocka_unit_test(purging_takes_the_old_by_age),
 		cmocka_unit_test(purging_by_amount_takes_the_oldest),
+		cmocka_unit_test(a_range_purged_in_part_stays_the_oldest),
 		cmocka_unit_test(blocks_are_aligned_fresh_and_reused),
 		cmocka_unit_test(huge_pages_are_asked_for_at_their_boundaries),
 		cmocka_unit_test(wrong_frees_end_the_process),

@@ -248,6 +248,7 @@ ISOLATED(resident_slices_go_first)
 static void leave_three_dirty(void)
 {
 	hkm_span_start();
+	hkm_span_note_time(hkm_os_now_ms());
 	for (size_t i = 0; i < 3; i++) {
 		take(&spans[2 * i], HKM_SUPERSLAB_SLICES - 1);
 		take(&spans[2 * i + 1], 1);
@@ -294,6 +295,7 @@ ISOLATED(purging_by_age_spares_the_young)
 	leave_three_dirty();
 	start = hkm_os_now_ms();
 	between = next_tick_of_clock(hkm_os_now_ms);
+	hkm_span_note_time(between);
 	/* The third becomes young: taken and given back. */
 	take(&spans[4], HKM_SUPERSLAB_SLICES - 1);
 	require(superslab_of(&spans[4]) == superslab_of(&spans[5]), "another superslab");

@@ -10,6 +10,7 @@
 #include "cmocka_tests.h"
 #include "support.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
@@ -23,15 +24,40 @@
 
 #define CHILD_SECONDS 50
 
+/* Runs a test's body in a child, and fails the test unless the child ends by itself, without an error. */
+static inline void run_isolated(void (*body)(void))
+{
+	int status = 0;
+	pid_t child = fork();
+
+	if (child < 0)
+		fail_msg("fork: %s", strerror(errno));
+	if (child == 0) {
+		/* cmocka's handlers would go on with the parent's tests in the child. */
+		signal(SIGSEGV, SIG_DFL);
+		signal(SIGBUS, SIG_DFL);
+		signal(SIGILL, SIG_DFL);
+		signal(SIGFPE, SIG_DFL);
+		alarm(CHILD_SECONDS);
+		body();
+		_exit(0);
+	}
+	if (waitpid(child, &status, 0) != child)
+		fail_msg("waitpid: %s", strerror(errno));
+	if (WIFSIGNALED(status))
+		fail_msg("ended by signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
+	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 /* Defines the cmocka test `name`, whose body, which follows, runs in a process of its own. */
 #define ISOLATED(name) \
-	static void name##_body(const void *argument); \
+	static void name##_body(void); \
 	static void name(void **state) \
 	{ \
 		(void)state; \
-		run_in_child(name##_body, NULL, CHILD_SECONDS); \
+		run_isolated(name##_body); \
 	} \
-	static void name##_body(const void *argument __attribute__((unused)))
+	static void name##_body(void)
 
 /* Runs work(argument) in a child, which must end by abort() after printing a line that contains
  * `text`. */
