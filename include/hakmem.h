@@ -100,7 +100,7 @@ HKM_PUBLIC size_t hkm_malloc_usable_size(void *ptr);
  * its caches, the shared pools, the free pages within partly used slabs, the heaps of finished
  * threads, cached mappings. Other running threads do the same for their own slabs when they next
  * keep house, a fraction of a second of activity later. `pad` is accepted for glibc's sake and ignored.
- * Result: 1 if memory was given back, 0 if not. */
+ * Result: 1 if there was memory to give back (some of it may have gone back before), 0 if not. */
 HKM_PUBLIC int hkm_malloc_trim(size_t pad);
 
 /* glibc's mallopt. M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, M_TOP_PAD, M_ARENA_MAX and the like are

@@ -11,7 +11,7 @@ void *hkm_allocate_aligned(size_t size, size_t alignment);
 void *hkm_allocate(size_t size, bool *zeroed);
 
 /* ---- The reserve (reserve.c): for a signal handler that interrupted a slow path, and for a thread that
- * cannot have a heap. Lock-free; a mapping per block, HKM_RESERVE_BLOCKS at a time. ---- */
+ * cannot have a heap. Lock-free; a mapping per block, 256 at a time. ---- */
 
 void *hkm_reserve_alloc(size_t size, size_t alignment);
 

@@ -180,7 +180,7 @@ void hkm_policy_start(void)
 		size_t bytes = mid ? hkm_options.mid_cache_bytes : hkm_options.large_cache_bytes;
 		policy->cache_blocks[class] = (uint16_t)hkm_min(bytes / size, HKM_MID_SLOTS);
 		/* A Large span kept by its class is one that no other class can have. */
-		policy->pool_spans[class] = mid ? 1 : (uint16_t)hkm_min(4, 2 * hkm_options.large_cache_bytes / size);
+		policy->pool_spans[class] = mid ? 1 : (uint16_t)hkm_min(4, hkm_options.large_cache_bytes / size);
 	}
 	policy->budget_mid = (uint32_t)hkm_options.budget_mid;
 	policy->budget_large = (uint32_t)hkm_options.budget_large;

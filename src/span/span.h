@@ -45,7 +45,7 @@ struct hkm_slab {
 	uint16_t slices;     /* of the span; first slice only */
 	uint16_t distance;   /* to the first slice, KIND_MID_REST only */
 	uint32_t block_size; /* bytes */
-	uint32_t reciprocal; /* ceil(2^32 / block_size): offset * reciprocal >> 32 is the block's index */
+	uint32_t reciprocal; /* ceil(2^32 / block_size): a block's offset * reciprocal >> 32 is its index */
 	uint32_t in_use;     /* blocks that are not in this slab (L0) or pool (L1) */
 	uint16_t capacity;   /* blocks in all */
 	uint16_t carved;     /* L0: blocks handed out at least once; those above were never linked */

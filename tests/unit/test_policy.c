@@ -70,7 +70,7 @@ ISOLATED(what_is_published_is_what_readers_get)
 	}
 }
 
-/* ---- Ranges ------------------------------------------------------------------------------------ */
+/* ---- Ranges ---------------------------------------------------------------------- */
 
 static bool is_within(const char *name, uint64_t value, uint64_t low, uint64_t high)
 {
@@ -182,7 +182,7 @@ ISOLATED(dynamic_sizes_lie_between_static_ones)
 	}
 }
 
-/* ---- The grace period --------------------------------------------------------------------------- */
+/* ---- The grace period ------------------------------------------------------------ */
 
 ISOLATED(a_reader_inside_keeps_its_snapshot)
 {
@@ -259,7 +259,7 @@ ISOLATED(what_a_late_reader_does_not_hold_is_reused)
 	require(hkm_policy_retired_count() == 0, "%zu wait for nobody", hkm_policy_retired_count());
 }
 
-/* ---- Policies under a working program ------------------------------------------------------------- */
+/* ---- Policies under a working program -------------------------------------------- */
 
 #define PUBLISHED 10000
 #define WORKERS 3

@@ -371,7 +371,7 @@ ISOLATED(only_spans_with_a_kind_are_visited)
 	require(visited == 2, "%zu spans visited after one was freed", visited);
 }
 
-/* ---- Many threads ---------------------------------------------------------------------------- */
+/* ---- Many threads ---------------------------------------------------------------- */
 
 static void *churn(void *argument)
 {

@@ -52,7 +52,7 @@ static size_t counted_hot_blocks(const struct hkm_heap *heap, unsigned class)
 	return (size_t)length;
 }
 
-/* ---- Accounting ------------------------------------------------------------------------------- */
+/* ---- Accounting ------------------------------------------------------------------ */
 
 struct live_block {
 	unsigned char *start;
@@ -122,7 +122,7 @@ ISOLATED(every_slab_counts_exactly)
 		require(sum_spans(HKM_KIND_TINY, hkm_tiny_size(class)).spans == 0, "class %u: slabs are left", class);
 }
 
-/* ---- Slabs ---------------------------------------------------------------------------------------- */
+/* ---- Slabs ----------------------------------------------------------------------- */
 
 static void *first_slab[CAPACITY], *second_slab[CAPACITY];
 
@@ -211,7 +211,7 @@ ISOLATED(ignored_double_frees_change_nothing)
 	require(hot_blocks(heap, SIZE) == 2, "%zu blocks are hot", hot_blocks(heap, SIZE));
 }
 
-/* ---- Refill ----------------------------------------------------------------------------------------- */
+/* ---- Refill ---------------------------------------------------------------------- */
 
 static void expect_carved(uint32_t refill_blocks, uint32_t refill_bytes, uint32_t size, size_t expected)
 {
@@ -269,7 +269,7 @@ ISOLATED(hot_lists_stay_within_the_policy)
 	}
 }
 
-/* ---- Trimming ---------------------------------------------------------------------------------------- */
+/* ---- Trimming -------------------------------------------------------------------- */
 
 ISOLATED(trimming_gives_back_pages_without_live_blocks)
 {
@@ -314,7 +314,7 @@ ISOLATED(trimming_gives_back_pages_without_live_blocks)
 	}
 }
 
-/* ---- Other threads' blocks ---------------------------------------------------------------------------- */
+/* ---- Other threads' blocks ------------------------------------------------------- */
 
 #define GIFTS 1000
 
@@ -339,7 +339,8 @@ static void *own_gifts(void *argument)
 	/* The main thread frees all and sends. */
 	take_turns();
 	sum = sum_spans(HKM_KIND_TINY, SIZE);
-	require(sum.in_use == GIFTS + hot_blocks(owner, SIZE), "blocks on their way are not in use: %zu", sum.in_use);
+	require(sum.in_use == GIFTS + hot_blocks(owner, SIZE), "blocks on their way are not in use: %zu",
+		sum.in_use);
 	hkm_heap_enter(owner);
 	require(hkm_remote_receive(owner), "nothing came");
 	require(!hkm_remote_receive(owner), "something came twice");
@@ -470,7 +471,7 @@ ISOLATED(what_is_sent_is_received_and_all_slabs_become_free)
 	require(slabs == 0, "%zu slabs are left", (size_t)slabs);
 }
 
-/* ---- Misuse --------------------------------------------------------------------------------------------- */
+/* ---- Misuse ---------------------------------------------------------------------- */
 
 static void free_twice(void *block)
 {
