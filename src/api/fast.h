@@ -10,7 +10,7 @@
 #ifndef HKM_FAST_H
 #define HKM_FAST_H
 
-#include "heap/heap.h"
+#include "tiny/tiny.h"
 
 /* Offset in the heap of the bin that serves (size + 7) / 8; see malloc.c. */
 extern const uint16_t hkm_bin_offsets[HKM_TINY_MAX / 8 + 1] __attribute__((visibility("hidden")));
@@ -21,9 +21,11 @@ void hkm_free_slow(void *pointer) __attribute__((visibility("hidden")));
 void hkm_free_full(struct hkm_heap *heap, struct hkm_bin *bin, void *pointer) __attribute__((visibility("hidden")));
 void hkm_free_twice(void *pointer) __attribute__((visibility("hidden")));
 
-/* The checked build only: whether a block starts at `pointer` that is not on the bin's hot list; if not, it has
- * been reported. */
-bool hkm_free_check(const struct hkm_bin *bin, void *pointer) __attribute__((visibility("hidden")));
+/* The checked build only: no block starts at `pointer`. */
+void hkm_free_wrong(void *pointer) __attribute__((visibility("hidden")));
+
+/* The debug build only: whether the block is anywhere on the bin's hot list. */
+bool hkm_is_hot(const struct hkm_bin *bin, const void *pointer) __attribute__((visibility("hidden")));
 
 HKM_HOT void *hkm_fast_malloc(size_t size)
 {
@@ -62,8 +64,14 @@ HKM_HOT void hkm_fast_free(void *pointer)
 		hkm_free_twice(pointer);
 		return;
 	}
-	if (HAKMEM_DEBUG && !hkm_free_check(bin, pointer))
+	if (HAKMEM_CHECKED && HKM_UNLIKELY(!hkm_tiny_is_block(&hkm_window.slabs[slice], pointer))) {
+		hkm_free_wrong(pointer);
 		return;
+	}
+	if (HAKMEM_DEBUG && hkm_is_hot(bin, pointer)) {
+		hkm_free_twice(pointer);
+		return;
+	}
 	if (HKM_UNLIKELY(--bin->room < 0)) {
 		hkm_free_full(heap, bin, pointer);
 		return;

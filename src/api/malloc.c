@@ -241,18 +241,17 @@ HKM_SLOW void hkm_free_twice(void *pointer)
 	hkm_misuse("free", "double free of", pointer);
 }
 
-bool hkm_free_check(const struct hkm_bin *bin, void *pointer)
+HKM_SLOW void hkm_free_wrong(void *pointer)
+{
+	hkm_misuse("free", "invalid pointer", pointer);
+}
+
+bool hkm_is_hot(const struct hkm_bin *bin, const void *pointer)
 {
 	const struct hkm_block *block = bin->head;
 	while (block != NULL && block != pointer)
 		block = block->next;
-	if (block != NULL)
-		hkm_misuse("free", "double free of", pointer);
-	else if (!hkm_tiny_is_block(&hkm_window.slabs[hkm_slice_of(pointer)], pointer))
-		hkm_misuse("free", "invalid pointer", pointer);
-	else
-		return true;
-	return false;
+	return block != NULL;
 }
 
 /* ---- The interface ------------------------------------------------------------------------------------ */

@@ -14,6 +14,12 @@
 #define HAKMEM_DEBUG 0
 #endif
 
+/* The checked build also tests on the fast path whether a block starts where free is told (docs/design/misuse.md has
+ * what that costs). The debug build is a checked one. */
+#ifndef HAKMEM_CHECKED
+#define HAKMEM_CHECKED HAKMEM_DEBUG
+#endif
+
 #define HKM_LIKELY(x) __builtin_expect(!!(x), 1)
 #define HKM_UNLIKELY(x) __builtin_expect(!!(x), 0)
 

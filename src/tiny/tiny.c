@@ -48,21 +48,6 @@ static uint32_t worth_listing(const struct hkm_slab *slab)
 	return (uint32_t)hkm_max(1, hkm_min(16, slab->capacity / 16u));
 }
 
-/* One multiplication by the reciprocal, ceil(2^32 / size), tells both the index (its high half: division by a
- * constant, Granlund and Montgomery 1994) and whether the division is exact (its low half is below the reciprocal:
- * Lemire, Kaser and Kurz 2019), as offset and size are below 2^16. Tested for every offset of every class by
- * tests/unit/test_sizeclass.c. */
-HKM_HOT bool is_block(const struct hkm_slab *slab, const void *pointer)
-{
-	uint64_t product = ((uintptr_t)pointer & (HKM_SLICE_SIZE - 1)) * slab->reciprocal;
-	return (uint32_t)product < slab->reciprocal && product >> 32 < slab->capacity;
-}
-
-bool hkm_tiny_is_block(const struct hkm_slab *slab, const void *pointer)
-{
-	return is_block(slab, pointer);
-}
-
 /* ---- Slabs ------------------------------------------------------------------------------------ */
 
 static void slab_start(struct hkm_slab *slab, unsigned class)
@@ -223,7 +208,7 @@ HKM_SLOW static void report_wrong_block(const struct hkm_slab *slab, const void 
 HKM_HOT void free_to_slab(struct hkm_heap *heap, struct hkm_slab *slab, void *pointer, bool entered)
 {
 	struct hkm_block *block = pointer;
-	if (HKM_UNLIKELY(!is_block(slab, pointer) || block == slab->freed)) {
+	if (HKM_UNLIKELY(!hkm_tiny_is_block(slab, pointer) || block == slab->freed)) {
 		report_wrong_block(slab, pointer);
 		return;
 	}

@@ -32,8 +32,17 @@ void hkm_tiny_free_local(struct hkm_heap *heap, struct hkm_bin *bin, void *point
  * clock and grants more; if it is, frees onto the block's slab. The heap is not entered. */
 void hkm_tiny_free_full(struct hkm_heap *heap, struct hkm_bin *bin, void *pointer);
 
-/* Whether a block of the slab starts at `pointer`. Any thread. */
-bool hkm_tiny_is_block(const struct hkm_slab *slab, const void *pointer);
+/* Whether a block of the slab starts at `pointer`. Any thread.
+ *
+ * One multiplication by the reciprocal, ceil(2^32 / size), tells both the index (its high half: division by a
+ * constant, Granlund and Montgomery 1994) and whether the division is exact (its low half is below the reciprocal:
+ * Lemire, Kaser and Kurz 2019), as offset and size are below 2^16. Tested for every offset of every class by
+ * tests/unit/test_sizeclass.c. */
+HKM_HOT bool hkm_tiny_is_block(const struct hkm_slab *slab, const void *pointer)
+{
+	uint64_t product = ((uintptr_t)pointer & (HKM_SLICE_SIZE - 1)) * slab->reciprocal;
+	return (uint32_t)product < slab->reciprocal && product >> 32 < slab->capacity;
+}
 
 /* Takes over the policy's numbers. */
 void hkm_tiny_apply(struct hkm_heap *heap, const struct hkm_policy *policy);
