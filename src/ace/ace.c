@@ -65,6 +65,7 @@ static void *take_larger(struct hkm_heap *heap, const struct hkm_policy *policy,
 static void *refill(struct hkm_heap *heap, const struct hkm_policy *policy, struct hkm_cache *cache)
 {
 	void *blocks[HKM_MID_SLOTS / 2 + 1];
+	HKM_ASSERT(cache->count == 0);
 	/* Half the capacity at once, so that as many frees find room afterwards. */
 	size_t wanted = 1 + cache->capacity / 2;
 	size_t count = hkm_pool_take(heap, policy, class_of(heap, cache), cache->block_size, blocks, wanted);
@@ -80,9 +81,9 @@ HKM_SLOW static void *miss(struct hkm_heap *heap, size_t size, bool *zeroed)
 {
 	const struct hkm_policy *policy = hkm_heap_enter(heap);
 	hkm_heap_poll_entered(heap, policy);
-	/* Entering may have changed the DYN sizes. */
+	/* Entering may have changed the DYN sizes, and with them the cache. */
 	struct hkm_cache *cache = &heap->caches[class_for(heap, size)];
-	void *block = take_larger(heap, policy, size);
+	void *block = cache->count > 0 ? cache_pop(cache) : take_larger(heap, policy, size);
 	hkm_count(block != NULL ? &cache->hits : &cache->misses, 1);
 	if (block == NULL)
 		block = refill(heap, policy, cache);
