@@ -194,16 +194,13 @@ HKM_SLOW static void report_wrong_free(void *pointer)
 	hkm_misuse("free", freed ? "double free of" : misaligned ? "misaligned pointer" : "invalid pointer", pointer);
 }
 
-void hkm_free_slow(void *pointer)
+/* Everything but L1. */
+static void free_slowly(struct hkm_heap *heap, size_t slice, void *pointer)
 {
-	if (pointer == NULL)
-		return;
-	struct hkm_heap *heap = hkm_tls_heap;
 	if (HKM_UNLIKELY(heap == &hkm_no_heap)) /* a thread that only frees sends messages, too */
 		heap = hkm_heap_get();
 	else if (HKM_UNLIKELY(heap == &hkm_ended_heap)) /* the C library clears up behind a thread */
 		heap = NULL;
-	size_t slice = hkm_slice_of(pointer);
 	if (HKM_UNLIKELY(heap != NULL && heap->in_slow_path)) {
 		if (!hkm_reserve_free(pointer))
 			hkm_defer_free(heap, pointer);
@@ -225,6 +222,19 @@ void hkm_free_slow(void *pointer)
 		report_wrong_free(pointer);
 	if (heap != NULL)
 		hkm_free_deferred(heap);
+}
+
+void hkm_free_slow(void *pointer)
+{
+	struct hkm_heap *heap = hkm_tls_heap;
+	size_t slice = hkm_slice_of(pointer);
+	/* L1, which deserves a short way; a thread without a heap is always "in a slow path". */
+	if (HKM_LIKELY(hkm_slice_is_ours(slice) && hkm_window.slabs[slice].kind >= HKM_KIND_MID && !heap->in_slow_path)) {
+		hkm_ace_free(heap, &hkm_window.slabs[slice], pointer, "free");
+		hkm_free_deferred(heap);
+	} else if (pointer != NULL) {
+		free_slowly(heap, slice, pointer);
+	}
 }
 
 void hkm_free_full(struct hkm_heap *heap, struct hkm_bin *bin, void *pointer)
