@@ -173,13 +173,16 @@ static bool free_big(struct hkm_heap *heap, void *pointer)
 	return found;
 }
 
-/* A block of a slab that another heap owns, or a wrong pointer into one of this heap's. */
-static void free_tiny_remote(struct hkm_heap *heap, struct hkm_heap *owner, struct hkm_slab *slab, void *pointer)
+/* A block of a slab that another heap owns, or a wrong pointer into one of this heap's. The slab's descriptor is not
+ * touched: its owner writes it all the time. */
+static void free_tiny_remote(struct hkm_heap *heap, struct hkm_bin *bin, void *pointer)
 {
-	if (HKM_UNLIKELY(!hkm_tiny_is_block(slab, pointer)))
+	struct hkm_heap *owner = hkm_heap_of_bin(bin);
+	unsigned class = (unsigned)(bin - owner->bins);
+	if (HKM_UNLIKELY(!hkm_tiny_starts_block(class, pointer)))
 		hkm_misuse("free", (uintptr_t)pointer % 8 != 0 ? "misaligned pointer" : "invalid pointer", pointer);
 	else
-		hkm_remote_free(heap, owner, slab->block_size, pointer);
+		hkm_remote_free(heap, owner, hkm_tiny_shapes[class].size, pointer);
 }
 
 /* No live block starts at `pointer`, nor in its slice: says what it looks like. */
@@ -194,7 +197,21 @@ HKM_SLOW static void report_wrong_free(void *pointer)
 	hkm_misuse("free", freed ? "double free of" : misaligned ? "misaligned pointer" : "invalid pointer", pointer);
 }
 
-/* Everything but L1. */
+/* Of whatever layer; heap NULL: the thread has none, and can have none. */
+static inline void free_ours(struct hkm_heap *heap, size_t slice, void *pointer)
+{
+	/* relaxed: see hkm_span_set_bin. */
+	struct hkm_bin *bin = atomic_load_explicit(&hkm_window.bins[slice], memory_order_relaxed);
+	struct hkm_slab *slab = &hkm_window.slabs[slice];
+	if (bin != NULL)
+		free_tiny_remote(heap, bin, pointer);
+	else if (HKM_LIKELY(slab->kind >= HKM_KIND_MID))
+		hkm_ace_free(heap, slab, pointer, "free");
+	else
+		report_wrong_free(pointer);
+}
+
+/* The thread has no heap or is in a slow path of it, or the block is not in the window. */
 static void free_slowly(struct hkm_heap *heap, size_t slice, void *pointer)
 {
 	if (HKM_UNLIKELY(heap == &hkm_no_heap)) /* a thread that only frees sends messages, too */
@@ -206,19 +223,10 @@ static void free_slowly(struct hkm_heap *heap, size_t slice, void *pointer)
 			hkm_defer_free(heap, pointer);
 		return;
 	}
-	if (HKM_UNLIKELY(!hkm_slice_is_ours(slice))) {
-		if (!hkm_reserve_free(pointer) && !free_big(heap, pointer))
-			report_wrong_free(pointer);
-		return;
-	}
-	struct hkm_slab *slab = &hkm_window.slabs[slice];
-	/* relaxed: see hkm_span_set_bin. */
-	struct hkm_bin *bin = atomic_load_explicit(&hkm_window.bins[slice], memory_order_relaxed);
-	if (bin != NULL)
-		free_tiny_remote(heap, hkm_heap_of_bin(bin), slab, pointer);
-	else if (HKM_LIKELY(slab->kind >= HKM_KIND_MID))
-		hkm_ace_free(heap, slab, pointer, "free");
-	else
+	/* Looked at only now: getting a heap may have started the process. */
+	if (hkm_slice_is_ours(slice))
+		free_ours(heap, slice, pointer);
+	else if (!hkm_reserve_free(pointer) && !free_big(heap, pointer))
 		report_wrong_free(pointer);
 	if (heap != NULL)
 		hkm_free_deferred(heap);
@@ -228,9 +236,9 @@ void hkm_free_slow(void *pointer)
 {
 	struct hkm_heap *heap = hkm_tls_heap;
 	size_t slice = hkm_slice_of(pointer);
-	/* L1, which deserves a short way; a thread without a heap is always "in a slow path". */
-	if (HKM_LIKELY(hkm_slice_is_ours(slice) && hkm_window.slabs[slice].kind >= HKM_KIND_MID && !heap->in_slow_path)) {
-		hkm_ace_free(heap, &hkm_window.slabs[slice], pointer, "free");
+	/* A thread without a heap is always "in a slow path". */
+	if (HKM_LIKELY(hkm_slice_is_ours(slice) && !heap->in_slow_path)) {
+		free_ours(heap, slice, pointer);
 		hkm_free_deferred(heap);
 	} else if (pointer != NULL) {
 		free_slowly(heap, slice, pointer);

@@ -4,6 +4,17 @@
 #include "core/meta.h"
 #include "core/report.h"
 
+#define SHAPE(size) { (uint32_t)((((uint64_t)1 << 32) + (size) - 1) / (size)), (size), HKM_SLICE_SIZE / (size) }
+#define SHAPES_4(size, step) SHAPE(size), SHAPE((size) + (step)), SHAPE((size) + 2 * (step)), SHAPE((size) + 3 * (step))
+/* hkm_tiny_size of each class; test_sizeclass.c holds the two against each other. */
+const struct hkm_tiny_shape hkm_tiny_shapes[HKM_TINY_CLASSES] = {
+	SHAPE(8),
+	SHAPES_4(16, 16), SHAPES_4(80, 16),
+	SHAPES_4(144, 16), SHAPES_4(208, 16),
+	SHAPES_4(288, 32), SHAPES_4(416, 32),
+	SHAPES_4(576, 64), SHAPES_4(832, 64),
+};
+
 static unsigned class_of_bin(const struct hkm_heap *heap, const struct hkm_bin *bin)
 {
 	return (unsigned)(bin - heap->bins);
@@ -52,14 +63,14 @@ static uint32_t worth_listing(const struct hkm_slab *slab)
 
 static void slab_start(struct hkm_slab *slab, unsigned class)
 {
-	uint32_t size = hkm_tiny_size(class);
+	const struct hkm_tiny_shape *shape = &hkm_tiny_shapes[class];
 	slab->kind = HKM_KIND_TINY;
 	slab->class = (uint8_t)class;
 	slab->listed = 0;
-	slab->block_size = size;
-	slab->reciprocal = (uint32_t)((((uint64_t)1 << 32) + size - 1) / size);
+	slab->block_size = shape->size;
+	slab->reciprocal = shape->reciprocal;
 	slab->in_use = 0;
-	slab->capacity = (uint16_t)(HKM_SLICE_SIZE / size);
+	slab->capacity = shape->capacity;
 	slab->carved = 0;
 	slab->freed = NULL;
 	slab->free_map = NULL;

@@ -32,16 +32,37 @@ void hkm_tiny_free_local(struct hkm_heap *heap, struct hkm_bin *bin, void *point
  * clock and grants more; if it is, frees onto the block's slab. The heap is not entered. */
 void hkm_tiny_free_full(struct hkm_heap *heap, struct hkm_bin *bin, void *pointer);
 
-/* Whether a block of the slab starts at `pointer`. Any thread.
+/* What a slab of a class looks like; constant. */
+struct hkm_tiny_shape {
+	uint32_t reciprocal; /* ceil(2^32 / size) */
+	uint16_t size;       /* of a block, bytes */
+	uint16_t capacity;   /* blocks */
+};
+extern const struct hkm_tiny_shape hkm_tiny_shapes[HKM_TINY_CLASSES] __attribute__((visibility("hidden")));
+
+/* Whether one of `capacity` blocks starts `offset` bytes behind the start of a slab.
  *
  * One multiplication by the reciprocal, ceil(2^32 / size), tells both the index (its high half: division by a
  * constant, Granlund and Montgomery 1994) and whether the division is exact (its low half is below the reciprocal:
  * Lemire, Kaser and Kurz 2019), as offset and size are below 2^16. Tested for every offset of every class by
  * tests/unit/test_sizeclass.c. */
+HKM_HOT bool hkm_tiny_divides(uintptr_t offset, uint32_t reciprocal, uint32_t capacity)
+{
+	uint64_t product = offset * reciprocal;
+	return (uint32_t)product < reciprocal && product >> 32 < capacity;
+}
+
+/* Whether a block of the slab starts at `pointer`. Any thread. */
 HKM_HOT bool hkm_tiny_is_block(const struct hkm_slab *slab, const void *pointer)
 {
-	uint64_t product = ((uintptr_t)pointer & (HKM_SLICE_SIZE - 1)) * slab->reciprocal;
-	return (uint32_t)product < slab->reciprocal && product >> 32 < slab->capacity;
+	return hkm_tiny_divides((uintptr_t)pointer & (HKM_SLICE_SIZE - 1), slab->reciprocal, slab->capacity);
+}
+
+/* The same for a slab of `class`, without a look at its descriptor. */
+HKM_HOT bool hkm_tiny_starts_block(unsigned class, const void *pointer)
+{
+	const struct hkm_tiny_shape *shape = &hkm_tiny_shapes[class];
+	return hkm_tiny_divides((uintptr_t)pointer & (HKM_SLICE_SIZE - 1), shape->reciprocal, shape->capacity);
 }
 
 /* Takes over the policy's numbers. */

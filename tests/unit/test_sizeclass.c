@@ -100,6 +100,8 @@ ISOLATED(division_in_tiny_slabs_is_exact_for_every_offset)
 
 			require(hkm_tiny_is_block(slab, start + offset) == is_start, "size %u, offset %u", size,
 				offset);
+			require(hkm_tiny_starts_block(class, start + offset) == is_start, "by class: size %u, offset %u",
+				size, offset);
 		}
 	}
 }
