@@ -3,6 +3,8 @@
 
 #include "core/report.h"
 
+#define CACHE_LEAST ((size_t)32 << 10) /* a thread's caches may hold so much, however many threads there are */
+
 static unsigned class_of(const struct hkm_heap *heap, const struct hkm_cache *cache)
 {
 	return (unsigned)(cache - heap->caches);
@@ -38,9 +40,10 @@ static inline void *hand_out(void *block, size_t size, bool *zeroed)
 	return block;
 }
 
-static inline void *cache_pop(struct hkm_cache *cache)
+static inline void *cache_pop(struct hkm_heap *heap, struct hkm_cache *cache)
 {
 	void *block = cache->slots[--cache->count];
+	heap->cached_bytes -= cache->block_size;
 	if (cache->count < cache->lowest)
 		cache->lowest = cache->count;
 	return block;
@@ -57,7 +60,7 @@ static void *take_larger(struct hkm_heap *heap, const struct hkm_policy *policy,
 		if (cache->block_size > most)
 			break;
 		if (cache->count > 0)
-			return cache_pop(cache);
+			return cache_pop(heap, cache);
 	}
 	return NULL;
 }
@@ -67,10 +70,12 @@ static void *refill(struct hkm_heap *heap, const struct hkm_policy *policy, stru
 	void *blocks[HKM_MID_SLOTS / 2 + 1];
 	HKM_ASSERT(cache->count == 0);
 	/* Half the capacity at once, so that as many frees find room afterwards. */
-	size_t wanted = 1 + cache->capacity / 2;
+	size_t room = heap->cache_limit > heap->cached_bytes ? heap->cache_limit - heap->cached_bytes : 0;
+	size_t wanted = 1 + hkm_min(cache->capacity / 2, room / cache->block_size);
 	size_t count = hkm_pool_take(heap, policy, class_of(heap, cache), cache->block_size, blocks, wanted);
 	if (count == 0)
 		return NULL;
+	heap->cached_bytes += (count - 1) * cache->block_size;
 	/* The lowest address goes out first. */
 	while (count > 1)
 		cache->slots[cache->count++] = blocks[--count];
@@ -83,7 +88,7 @@ HKM_SLOW static void *miss(struct hkm_heap *heap, size_t size, bool *zeroed)
 	hkm_heap_poll_entered(heap, policy);
 	/* Entering may have changed the DYN sizes, and with them the cache. */
 	struct hkm_cache *cache = &heap->caches[class_for(heap, size)];
-	void *block = cache->count > 0 ? cache_pop(cache) : take_larger(heap, policy, size);
+	void *block = cache->count > 0 ? cache_pop(heap, cache) : take_larger(heap, policy, size);
 	hkm_count(block != NULL ? &cache->hits : &cache->misses, 1);
 	if (block == NULL)
 		block = refill(heap, policy, cache);
@@ -97,7 +102,7 @@ void *hkm_ace_alloc(struct hkm_heap *heap, size_t size, bool *zeroed)
 	if (HKM_UNLIKELY(cache->count == 0))
 		return miss(heap, size, zeroed);
 	hkm_count(&cache->hits, 1);
-	return hand_out(cache_pop(cache), size, zeroed);
+	return hand_out(cache_pop(heap, cache), size, zeroed);
 }
 
 void *hkm_ace_alloc_aligned(struct hkm_heap *heap, size_t size, size_t alignment, bool *zeroed)
@@ -110,7 +115,7 @@ void *hkm_ace_alloc_aligned(struct hkm_heap *heap, size_t size, size_t alignment
 	void *block;
 	if (cache->count > 0) {
 		hkm_count(&cache->hits, 1);
-		block = cache_pop(cache);
+		block = cache_pop(heap, cache);
 	} else {
 		const struct hkm_policy *policy = hkm_heap_enter(heap);
 		hkm_heap_poll_entered(heap, policy);
@@ -130,10 +135,20 @@ static void cache_give(struct hkm_heap *heap, const struct hkm_policy *policy, s
 		return;
 	hkm_pool_give(policy, class_of(heap, cache), cache->slots, count);
 	cache->count -= count;
+	heap->cached_bytes -= (size_t)count * cache->block_size;
 	for (uint32_t i = 0; i < cache->count; i++)
 		cache->slots[i] = cache->slots[i + count];
 	cache->lowest = (uint32_t)hkm_min(cache->lowest, cache->count);
 	hkm_heap_expect_tick(heap);
+}
+
+void hkm_ace_set_limit(struct hkm_heap *heap, const struct hkm_policy *policy)
+{
+	struct hkm_span_stats spans;
+	hkm_span_stats(&spans);
+	size_t held = spans.mapped - hkm_min(spans.mapped, spans.free_slices * HKM_SLICE_SIZE);
+	size_t share = held / 1000 * policy->cache_share;
+	heap->cache_limit = hkm_max(CACHE_LEAST, hkm_max(share, policy->cache_bytes) / hkm_max(1, hkm_heap_active()));
 }
 
 /* The cache is full, the size is not its own, or it is time to look at the clock. */
@@ -143,10 +158,13 @@ HKM_SLOW static void free_slow(struct hkm_heap *heap, struct hkm_cache *cache, u
 	hkm_heap_poll_entered(heap, policy);
 	heap->ace_grant = heap->grant;
 	struct hkm_slab *slab = hkm_span_head(&hkm_window.slabs[hkm_slice_of(block)]);
-	if (slab->block_size == cache->block_size && cache->capacity > 0) {
-		if (cache->count >= cache->capacity)
-			cache_give(heap, policy, cache, cache->count - cache->capacity / 2);
+	hkm_ace_set_limit(heap, policy);
+	bool fits = slab->block_size == cache->block_size && cache->capacity > 0;
+	if (fits && cache->count >= cache->capacity)
+		cache_give(heap, policy, cache, cache->count - cache->capacity / 2);
+	if (fits && heap->cached_bytes + cache->block_size <= heap->cache_limit) {
 		cache->slots[cache->count++] = block;
+		heap->cached_bytes += cache->block_size;
 	} else {
 		hkm_pool_give(policy, class, &block, 1);
 		hkm_heap_expect_tick(heap);
@@ -172,8 +190,11 @@ void hkm_ace_free(struct hkm_heap *heap, struct hkm_slab *slab, void *pointer, c
 		return;
 	}
 	struct hkm_cache *cache = &heap->caches[class];
-	if (HKM_LIKELY(cache->count < cache->capacity && slab->block_size == cache->block_size && heap->ace_grant > 0)) {
+	size_t cached_bytes = heap->cached_bytes + cache->block_size;
+	if (HKM_LIKELY(cache->count < cache->capacity && slab->block_size == cache->block_size &&
+		       cached_bytes <= heap->cache_limit && heap->ace_grant > 0)) {
 		heap->ace_grant--;
+		heap->cached_bytes = cached_bytes;
 		cache->slots[cache->count] = pointer;
 		/* A child of fork that finds the count finds the slot; no instruction. */
 		atomic_signal_fence(memory_order_release);
@@ -211,6 +232,7 @@ bool hkm_ace_resize(struct hkm_slab *slab, void *pointer, size_t size)
 
 void hkm_ace_apply(struct hkm_heap *heap, const struct hkm_policy *policy)
 {
+	hkm_ace_set_limit(heap, policy);
 	heap->largest_dynamic = (uint32_t)hkm_max(policy->dynamic_size[0], policy->dynamic_size[1]);
 	for (unsigned class = 0; class < HKM_ACE_CLASSES; class++) {
 		struct hkm_cache *cache = &heap->caches[class];
@@ -232,6 +254,7 @@ void hkm_ace_apply(struct hkm_heap *heap, const struct hkm_policy *policy)
 bool hkm_ace_decay(struct hkm_heap *heap, const struct hkm_policy *policy)
 {
 	bool holds = false;
+	hkm_ace_set_limit(heap, policy);
 	for (unsigned class = 0; class < HKM_ACE_CLASSES; class++) {
 		struct hkm_cache *cache = &heap->caches[class];
 		/* The blocks that were there all the time were not needed. */

@@ -38,6 +38,9 @@ bool hkm_ace_resize(struct hkm_slab *slab, void *pointer, size_t size);
 /* Takes over the policy's numbers; heap entered. */
 void hkm_ace_apply(struct hkm_heap *heap, const struct hkm_policy *policy);
 
+/* Sets how much all caches of a heap together may hold: its equal part of what the policy allows them in all. */
+void hkm_ace_set_limit(struct hkm_heap *heap, const struct hkm_policy *policy);
+
 /* Sends what the caches have not needed since the last call to the pools; heap entered.
  * Result: whether they still hold anything. */
 bool hkm_ace_decay(struct hkm_heap *heap, const struct hkm_policy *policy);

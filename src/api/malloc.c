@@ -188,9 +188,11 @@ static void free_tiny_remote(struct hkm_heap *heap, struct hkm_bin *bin, void *p
 /* No live block starts at `pointer`, nor in its slice: says what it looks like. */
 HKM_SLOW static void report_wrong_free(void *pointer)
 {
-	bool freed = hkm_slice_is_ours(hkm_slice_of(pointer)) ?
-			     *hkm_state_of(pointer) == hkm_state(HKM_STATE_CACHED, pointer) :
-			     hkm_big_was_freed(pointer);
+	size_t slice = hkm_slice_of(pointer);
+	/* The descriptor of a slab that was given up still says where its blocks were. */
+	bool freed = hkm_slice_is_ours(slice) ? *hkm_state_of(pointer) == hkm_state(HKM_STATE_CACHED, pointer) ||
+							hkm_tiny_is_block(&hkm_window.slabs[slice], pointer) :
+						hkm_big_was_freed(pointer);
 	bool misaligned = (uintptr_t)pointer % 8 != 0;
 	/* This may be the process's first call: HAKMEM_ON_ERROR is to be known. */
 	hkm_heap_get();

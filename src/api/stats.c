@@ -54,7 +54,7 @@ HKM_RACY static void collect_heap(const struct hkm_heap *heap, struct stats *sta
 	if (heap->policy_generation > stats->policy_generation)
 		stats->policy_generation = heap->policy_generation;
 	for (unsigned class = 0; class < HKM_TINY_CLASSES; class++)
-		stats->tiny[class].misses += hkm_counted(&heap->tiny[class].refills);
+		stats->tiny[class].misses += hkm_counted(&heap->tiny_counters[class].refills);
 	for (unsigned class = 0; class < HKM_ACE_CLASSES; class++) {
 		stats->ace[class].cached += heap->caches[class].count;
 		stats->ace[class].hits += hkm_counted(&heap->caches[class].hits);

@@ -27,6 +27,7 @@ _Thread_local struct hkm_heap *hkm_tls_heap = &hkm_no_heap;
 static struct hkm_lock registry_lock;
 static _Atomic(struct hkm_heap *) all_heaps; /* read without the lock, too: heaps are only ever added */
 static struct hkm_heap *abandoned_heaps;
+static hkm_counter active_heaps; /* written under the lock, read by anyone */
 static bool started;
 
 static pthread_key_t thread_key;
@@ -184,6 +185,7 @@ static void abandon(struct hkm_heap *heap)
 	atomic_store_explicit(&heap->abandoned, true, memory_order_seq_cst);
 	heap->policy_generation = 0; /* whoever adopts it takes the policy's numbers over */
 	heap->empty_slabs_kept = 0;
+	hkm_count(&active_heaps, (uint64_t)-1);
 	heap->next_abandoned = abandoned_heaps;
 	abandoned_heaps = heap;
 }
@@ -256,6 +258,8 @@ HKM_SLOW static struct hkm_heap *heap_acquire(void)
 	} else {
 		heap = heap_new();
 	}
+	if (heap != NULL)
+		hkm_count(&active_heaps, 1);
 	hkm_lock_release(&registry_lock);
 	hkm_tls_heap = heap != NULL ? heap : &hkm_no_heap;
 	if (heap == NULL)
@@ -265,6 +269,11 @@ HKM_SLOW static struct hkm_heap *heap_acquire(void)
 	install_fork_hooks();
 	pthread_setspecific(thread_key, heap);
 	return heap;
+}
+
+uint32_t hkm_heap_active(void)
+{
+	return (uint32_t)hkm_counted(&active_heaps);
 }
 
 struct hkm_heap *hkm_heap_get(void)

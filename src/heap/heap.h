@@ -34,15 +34,25 @@ struct hkm_bin {
 	uint32_t taken;         /* blocks taken off the hot list since the last grant; counted up by malloc */
 };
 
-/* The slabs of one Tiny class. Owner only. */
+/* The slabs of one Tiny class. Owner only. One cache line. */
 struct hkm_tiny {
 	struct hkm_slab *active;      /* the slab that refills come from; on no list */
 	struct hkm_slab *first, *last; /* slabs with room, in the order in which they regained it */
-	int32_t hot_capacity;         /* blocks on the hot list, from the policy */
-	int32_t granted;              /* length of the hot list if all of the last grant is used and nothing taken */
-	uint32_t refill_batch;        /* blocks carved at once, from the policy */
 	struct hkm_block *seen_head;  /* of the bin at the last tick, never followed */
-	int32_t seen_room;            /* likewise */
+	int32_t granted;              /* length of the hot list if all of the last grant is used and nothing taken */
+	int32_t hot_capacity;         /* blocks on the hot list, from the policy */
+	int32_t hot_resume;           /* a list that has been full takes blocks again below this length */
+	int32_t in_use;               /* sum of the slabs' in_use: live, hot or on their way home */
+	uint32_t flushed_ms;          /* when the hot list last went to its slabs because nothing was live */
+	int16_t seen_room;            /* of the bin at the last tick */
+	int16_t room;                 /* of the bin after the last grant */
+	bool alternating;             /* during the last grant there were at least half as many allocations as frees */
+	uint16_t refill_batch;        /* blocks carved at once, from the policy */
+};
+HKM_STATIC_ASSERT(sizeof(struct hkm_tiny) <= 64, "one cache line");
+
+/* Of one Tiny class. Written by the owner, read by anyone. */
+struct hkm_tiny_counters {
 	hkm_counter slabs;            /* owned in all */
 	hkm_counter refills;
 };
@@ -82,6 +92,8 @@ struct hkm_heap {
 	int32_t grant;              /* frees that a hot list takes between two looks at the clock */
 	uint32_t largest_dynamic;   /* size of the larger DYN class, from the policy; 0: none */
 	int32_t ace_grant;          /* frees that L1's caches may still take before the next look */
+	size_t cached_bytes;        /* in caches[] */
+	size_t cache_limit;         /* most of them, see hkm_ace_set_limit */
 	uint32_t empty_slabs;       /* slabs in `empty` */
 	uint32_t empty_slabs_kept;  /* most of them, from the policy */
 	uint32_t remote_blocks, remote_bytes; /* size of a message, from the policy */
@@ -97,7 +109,8 @@ struct hkm_heap {
 	struct hkm_heap *next_abandoned; /* guarded by the registry lock */
 	struct hkm_heap_counters counters;
 
-	struct hkm_tiny tiny[HKM_TINY_CLASSES];
+	_Alignas(64) struct hkm_tiny tiny[HKM_TINY_CLASSES];
+	struct hkm_tiny_counters tiny_counters[HKM_TINY_CLASSES];
 	struct hkm_outbox outboxes[HKM_OUTBOXES];
 	struct hkm_cache caches[HKM_ACE_CLASSES];
 
@@ -163,6 +176,9 @@ size_t hkm_heap_trim_all(void);
 
 /* Drains the inbox of an abandoned heap, if nobody else is at it; any thread. */
 void hkm_heap_drain_abandoned(struct hkm_heap *heap);
+
+/* Heaps that have a thread now; advice. */
+uint32_t hkm_heap_active(void);
 
 /* All heaps ever made, through next_heap; and their number. */
 struct hkm_heap *hkm_heap_first(void);

@@ -84,6 +84,8 @@ static void sanitize(struct hkm_policy *policy)
 		policy->cache_blocks[class] = (uint16_t)clamp(policy->cache_blocks[class], 0,
 							      large ? HKM_LARGE_SLOTS : HKM_MID_SLOTS);
 	}
+	policy->cache_bytes = hkm_min(policy->cache_bytes, MOST_BYTES);
+	policy->cache_share = clamp(policy->cache_share, 0, 1000);
 	policy->budget_mid = clamp(policy->budget_mid, 0, 65536);
 	policy->budget_large = clamp(policy->budget_large, 0, 65536);
 	policy->purge_delay_ms = clamp(policy->purge_delay_ms, 0, 600000);
@@ -182,6 +184,8 @@ void hkm_policy_start(void)
 		/* A Large span kept by its class is one that no other class can have. */
 		policy->pool_spans[class] = mid ? 1 : (uint16_t)hkm_min(4, hkm_options.large_cache_bytes / size);
 	}
+	policy->cache_bytes = hkm_options.cache_bytes;
+	policy->cache_share = (uint32_t)hkm_options.cache_share;
 	policy->budget_mid = (uint32_t)hkm_options.budget_mid;
 	policy->budget_large = (uint32_t)hkm_options.budget_large;
 	policy->wmax_mid = (uint32_t)hkm_options.wmax_mid;

@@ -4,6 +4,9 @@
 #include "core/meta.h"
 #include "core/report.h"
 
+#define FLUSH_EVERY_MS 50
+#define FEW_HEAPS 16 /* with more, no heap keeps empty slabs */
+
 #define SHAPE(size) { (uint32_t)((((uint64_t)1 << 32) + (size) - 1) / (size)), (size), HKM_SLICE_SIZE / (size) }
 #define SHAPES_4(size, step) SHAPE(size), SHAPE((size) + (step)), SHAPE((size) + 2 * (step)), SHAPE((size) + 3 * (step))
 /* hkm_tiny_size of each class; test_sizeclass.c holds the two against each other. */
@@ -15,9 +18,9 @@ const struct hkm_tiny_shape hkm_tiny_shapes[HKM_TINY_CLASSES] = {
 	SHAPES_4(576, 64), SHAPES_4(832, 64),
 };
 
-static unsigned class_of_bin(const struct hkm_heap *heap, const struct hkm_bin *bin)
+static struct hkm_tiny *tiny_of(struct hkm_heap *heap, const struct hkm_bin *bin)
 {
-	return (unsigned)(bin - heap->bins);
+	return &heap->tiny[bin - heap->bins];
 }
 
 /* ---- A class's list of slabs with room ----------------------------------------------------- */
@@ -93,7 +96,7 @@ static struct hkm_slab *slab_new(struct hkm_heap *heap, const struct hkm_policy 
 	}
 	slab_start(slab, class);
 	hkm_span_set_bin(slab, &heap->bins[class]);
-	hkm_count(&heap->tiny[class].slabs, 1);
+	hkm_count(&heap->tiny_counters[class].slabs, 1);
 	return slab;
 }
 
@@ -116,8 +119,10 @@ static void slab_release(struct hkm_heap *heap, struct hkm_slab *slab)
 		tiny->active = NULL;
 	free_map_drop(slab);
 	hkm_span_set_bin(slab, NULL);
-	hkm_count(&tiny->slabs, (uint64_t)-1);
-	if (heap->empty_slabs < heap->empty_slabs_kept) {
+	slab->kind = HKM_KIND_NONE;
+	hkm_count(&heap->tiny_counters[slab->class].slabs, (uint64_t)-1);
+	/* Many threads are likely to be sleeping threads. */
+	if (heap->empty_slabs < heap->empty_slabs_kept && hkm_heap_active() <= FEW_HEAPS) {
 		slab->next = heap->empty;
 		heap->empty = slab;
 		heap->empty_slabs++;
@@ -149,12 +154,20 @@ static int32_t bin_length(const struct hkm_bin *bin, const struct hkm_tiny *tiny
 	return tiny->granted - (int32_t)bin->taken - (bin->room > 0 ? bin->room : 0);
 }
 
-/* The hot list holds `length` blocks now, and may take as many frees as its capacity and the heap's grant allow. */
-static void bin_grant(const struct hkm_heap *heap, struct hkm_bin *bin, struct hkm_tiny *tiny, int32_t length)
+/* The hot list holds `length` blocks now, and may take as many frees as its capacity and the heap's grant allow. While
+ * frees outnumber allocations it takes no more than there are live blocks, so that the free which leaves none is a
+ * slow one; where they alternate, that would make too many of them slow. */
+static void bin_grant(const struct hkm_heap *heap, struct hkm_bin *bin, struct hkm_tiny *tiny, int32_t length,
+		      bool alternating)
 {
 	int32_t free_places = tiny->hot_capacity > length ? tiny->hot_capacity - length : 0;
-	bin->room = free_places < heap->grant ? free_places : heap->grant;
+	int32_t live = tiny->in_use - length;
+	int32_t grant = heap->grant;
+	if (!alternating && live <= grant)
+		grant = live > 0 ? live - 1 : 0;
+	bin->room = free_places < grant ? free_places : grant;
 	bin->taken = 0;
+	tiny->room = (int16_t)bin->room;
 	tiny->granted = length + bin->room;
 }
 
@@ -162,7 +175,7 @@ static void bin_grant(const struct hkm_heap *heap, struct hkm_bin *bin, struct h
 static void bin_filled(struct hkm_heap *heap, struct hkm_bin *bin, struct hkm_block *list, uint32_t count)
 {
 	bin->head = list;
-	bin_grant(heap, bin, &heap->tiny[class_of_bin(heap, bin)], (int32_t)count);
+	bin_grant(heap, bin, tiny_of(heap, bin), (int32_t)count, false);
 }
 
 static void bin_push(struct hkm_bin *bin, void *pointer)
@@ -216,7 +229,8 @@ HKM_SLOW static void report_wrong_block(const struct hkm_slab *slab, const void 
 }
 
 /* Frees a block onto its slab; `entered`: the heap is, otherwise it is for the rare event only. */
-HKM_HOT void free_to_slab(struct hkm_heap *heap, struct hkm_slab *slab, void *pointer, bool entered)
+HKM_HOT void free_to_slab(struct hkm_heap *heap, struct hkm_tiny *tiny, struct hkm_slab *slab, void *pointer,
+			  bool entered)
 {
 	struct hkm_block *block = pointer;
 	if (HKM_UNLIKELY(!hkm_tiny_is_block(slab, pointer) || block == slab->freed)) {
@@ -227,6 +241,7 @@ HKM_HOT void free_to_slab(struct hkm_heap *heap, struct hkm_slab *slab, void *po
 	atomic_signal_fence(memory_order_release); /* as in bin_push */
 	slab->freed = block;
 	uint32_t in_use = --slab->in_use;
+	tiny->in_use--;
 	if (HKM_LIKELY(in_use != 0 && (slab->listed || slab->carved - in_use < worth_listing(slab))))
 		return;
 	slab_changed(heap, slab, entered);
@@ -238,52 +253,70 @@ void hkm_tiny_free_local(struct hkm_heap *heap, struct hkm_bin *bin, void *point
 		bin->room--;
 		bin_push(bin, pointer);
 	} else {
-		free_to_slab(heap, slab_of(pointer), pointer, true);
+		free_to_slab(heap, tiny_of(heap, bin), slab_of(pointer), pointer, true);
 	}
-}
-
-/* The hot list has used up what it was granted, but is not full. */
-HKM_SLOW static void free_after_grant(struct hkm_heap *heap, struct hkm_bin *bin, void *pointer)
-{
-	struct hkm_tiny *tiny = &heap->tiny[class_of_bin(heap, bin)];
-	bin->room = 0;
-	hkm_heap_poll(heap);
-	bin_grant(heap, bin, tiny, bin_length(bin, tiny));
-	if (bin->room > 0) {
-		bin->room--;
-		bin_push(bin, pointer);
-	} else {
-		free_to_slab(heap, slab_of(pointer), pointer, false);
-	}
-}
-
-void hkm_tiny_free_full(struct hkm_heap *heap, struct hkm_bin *bin, void *pointer)
-{
-	const struct hkm_tiny *tiny = &heap->tiny[class_of_bin(heap, bin)];
-	/* The fast path has counted room down below 0. A list that has been full takes frees again when an eighth of it
-	 * has been used up, not at every single place. */
-	bin->room = -1;
-	if (bin_length(bin, tiny) < tiny->hot_capacity - tiny->hot_capacity / 8)
-		free_after_grant(heap, bin, pointer);
-	else
-		free_to_slab(heap, slab_of(pointer), pointer, false);
 }
 
 /* Moves the blocks of the hot list behind the first `keep` to their slabs. */
 static void bin_cut(struct hkm_heap *heap, struct hkm_bin *bin, int32_t keep)
 {
 	struct hkm_block **link = &bin->head;
+	struct hkm_tiny *tiny = tiny_of(heap, bin);
 	int32_t kept = 0;
 	for (; kept < keep && *link != NULL; kept++)
 		link = &(*link)->next;
 	struct hkm_block *block = *link;
 	*link = NULL;
-	bin_grant(heap, bin, &heap->tiny[class_of_bin(heap, bin)], kept);
 	while (block != NULL) {
 		struct hkm_block *next = block->next;
-		free_to_slab(heap, slab_of(block), block, true);
+		free_to_slab(heap, tiny, slab_of(block), block, true);
 		block = next;
 	}
+	bin_grant(heap, bin, tiny, kept, false);
+}
+
+/* No block of the class is live, and the thread may be about to sleep: the hot list goes to its slabs, which become
+ * empty by it. At most once in a while, as a thread that lives by such rounds wants its list. Result: has it gone? */
+HKM_SLOW static bool flush_idle(struct hkm_heap *heap, struct hkm_bin *bin, struct hkm_tiny *tiny)
+{
+	if ((uint32_t)heap->last_poll_ms - tiny->flushed_ms < FLUSH_EVERY_MS)
+		return false;
+	tiny->flushed_ms = (uint32_t)heap->last_poll_ms;
+	hkm_heap_enter(heap);
+	bin_cut(heap, bin, 0);
+	hkm_heap_leave(heap);
+	return true;
+}
+
+/* The hot list has used up what it was granted, but is not full. */
+HKM_SLOW static void free_after_grant(struct hkm_heap *heap, struct hkm_bin *bin, void *pointer)
+{
+	struct hkm_tiny *tiny = tiny_of(heap, bin);
+	bool before = tiny->alternating;
+	tiny->alternating = (int32_t)bin->taken >= tiny->room / 2;
+	bin->room = 0;
+	hkm_heap_poll(heap);
+	bool flushed = tiny->in_use - bin_length(bin, tiny) <= 1 && flush_idle(heap, bin, tiny);
+	bin_grant(heap, bin, tiny, bin_length(bin, tiny), before && tiny->alternating);
+	if (bin->room > 0 && !flushed) {
+		bin->room--;
+		bin_push(bin, pointer);
+	} else {
+		free_to_slab(heap, tiny, slab_of(pointer), pointer, false);
+	}
+}
+
+void hkm_tiny_free_full(struct hkm_heap *heap, struct hkm_bin *bin, void *pointer)
+{
+	struct hkm_tiny *tiny = tiny_of(heap, bin);
+	/* The fast path has counted room down below 0. A list that has been full takes frees again when an eighth of it
+	 * has been used up, not at every single place. */
+	bin->room = -1;
+	int32_t length = bin_length(bin, tiny);
+	if (HKM_UNLIKELY(length < tiny->hot_resume || tiny->in_use <= length + 1))
+		free_after_grant(heap, bin, pointer);
+	else
+		free_to_slab(heap, tiny, slab_of(pointer), pointer, false);
 }
 
 void hkm_tiny_flush(struct hkm_heap *heap)
@@ -312,7 +345,7 @@ void hkm_tiny_decay(struct hkm_heap *heap)
 		bool unused = bin->head == tiny->seen_head && bin->room == tiny->seen_room;
 		bin_cut(heap, bin, unused ? 0 : bin_length(bin, tiny) / 2);
 		tiny->seen_head = bin->head;
-		tiny->seen_room = bin->room;
+		tiny->seen_room = (int16_t)bin->room;
 	}
 }
 
@@ -351,6 +384,7 @@ static bool take_freed(struct hkm_heap *heap, struct hkm_bin *bin, struct hkm_sl
 	struct hkm_block *list = slab->freed;
 	slab->freed = NULL;
 	slab->in_use += count;
+	tiny_of(heap, bin)->in_use += (int32_t)count;
 	bin_filled(heap, bin, list, count);
 	return true;
 }
@@ -361,6 +395,7 @@ static bool take_mapped(struct hkm_heap *heap, struct hkm_bin *bin, struct hkm_s
 	if (slab->mapped_free == 0)
 		return false;
 	struct hkm_block *list = hkm_tiny_take_mapped(slab, batch, &count);
+	tiny_of(heap, bin)->in_use += (int32_t)count;
 	bin_filled(heap, bin, list, count);
 	return true;
 }
@@ -377,6 +412,7 @@ static bool carve(struct hkm_heap *heap, struct hkm_bin *bin, struct hkm_slab *s
 	((struct hkm_block *)(first + (count - 1) * size))->next = NULL;
 	slab->carved = (uint16_t)(slab->carved + count);
 	slab->in_use += count;
+	tiny_of(heap, bin)->in_use += (int32_t)count;
 	hkm_count(&heap->counters.carved, count);
 	bin_filled(heap, bin, (struct hkm_block *)first, count);
 	return true;
@@ -391,7 +427,7 @@ bool hkm_tiny_refill(struct hkm_heap *heap, const struct hkm_policy *policy, uns
 {
 	struct hkm_bin *bin = &heap->bins[class];
 	struct hkm_tiny *tiny = &heap->tiny[class];
-	hkm_count(&tiny->refills, 1);
+	hkm_count(&heap->tiny_counters[class].refills, 1);
 	hkm_remote_receive(heap);
 	if (bin->head != NULL)
 		return true;
@@ -417,7 +453,8 @@ void hkm_tiny_apply(struct hkm_heap *heap, const struct hkm_policy *policy)
 		uint32_t size = hkm_tiny_size(class);
 		struct hkm_tiny *tiny = &heap->tiny[class];
 		tiny->hot_capacity = (int32_t)hkm_max(2, hkm_min(policy->hot_blocks, policy->hot_bytes / size));
-		tiny->refill_batch = (uint32_t)hkm_max(1, hkm_min(policy->refill_blocks, policy->refill_bytes / size));
+		tiny->hot_resume = tiny->hot_capacity - tiny->hot_capacity / 8;
+		tiny->refill_batch = (uint16_t)hkm_max(1, hkm_min(policy->refill_blocks, policy->refill_bytes / size));
 	}
 	heap->empty_slabs_kept = policy->empty_slabs;
 	heap->remote_blocks = policy->remote_blocks;

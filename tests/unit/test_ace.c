@@ -238,6 +238,7 @@ static void free_many(size_t count)
 ISOLATED(caches_hold_no_more_than_their_capacity)
 {
 	start();
+	policy.cache_bytes = (uint64_t)1 << 30;
 	for (unsigned class = 0; class < HKM_ACE_STATIC_CLASSES; class += 5) {
 		const struct hkm_cache *cache = &heap->caches[class];
 		size_t size = hkm_ace_static_size(class) - 1;
@@ -253,6 +254,33 @@ ISOLATED(caches_hold_no_more_than_their_capacity)
 			}
 			require(cache->count >= capacity / 2, "%u blocks are cached", cache->count);
 		}
+	}
+}
+
+static size_t cached_bytes(void)
+{
+	size_t bytes = 0;
+	for (unsigned class = 0; class < HKM_ACE_CLASSES; class++)
+		bytes += (size_t)heap->caches[class].count * heap->caches[class].block_size;
+	return bytes;
+}
+
+ISOLATED(all_caches_together_hold_no_more_than_the_policy_says)
+{
+	start();
+	for (uint64_t limit = 128 << 10; limit <= 2 << 20; limit *= 2) {
+		policy.cache_bytes = limit;
+		policy.cache_share = 0;
+		impose(heap, &policy);
+		require(cached_bytes() <= limit, "%zu bytes were kept over, %zu allowed", cached_bytes(), (size_t)limit);
+		for (size_t round = 0; round < 40; round++) {
+			take_many(2000 + round * round * 100, 8);
+			free_many(8);
+			require(cached_bytes() == heap->cached_bytes, "%zu bytes are cached, counted %zu", cached_bytes(),
+				heap->cached_bytes);
+			require(cached_bytes() <= limit, "%zu bytes are cached, %zu allowed", cached_bytes(), (size_t)limit);
+		}
+		require(cached_bytes() > limit / 2, "only %zu bytes are cached", cached_bytes());
 	}
 }
 
@@ -614,6 +642,7 @@ int main(void)
 		cmocka_unit_test(dynamic_classes_serve_their_sizes_exactly),
 		cmocka_unit_test(blocks_of_a_retired_size_live_on),
 		cmocka_unit_test(caches_hold_no_more_than_their_capacity),
+		cmocka_unit_test(all_caches_together_hold_no_more_than_the_policy_says),
 		cmocka_unit_test(hits_and_misses_are_counted),
 		cmocka_unit_test(pools_keep_as_many_empty_spans_as_the_policy_says),
 		cmocka_unit_test(the_budget_is_for_all_classes_together),

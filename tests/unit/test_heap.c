@@ -91,8 +91,8 @@ static void *free_blocks_as_own(void *heap)
 	hkm_tiny_release_empty(own, 0);
 	hkm_tiny_check(own);
 	hkm_heap_leave(own);
-	require(hkm_counted(&own->tiny[hkm_tiny_class(48)].slabs) == 0 &&
-		hkm_counted(&own->tiny[hkm_tiny_class(700)].slabs) == 0, "slabs are left");
+	require(hkm_counted(&own->tiny_counters[hkm_tiny_class(48)].slabs) == 0 &&
+		hkm_counted(&own->tiny_counters[hkm_tiny_class(700)].slabs) == 0, "slabs are left");
 	return NULL;
 }
 
@@ -229,7 +229,7 @@ static void *follow_trim(void *argument)
 	tick(own);
 	require(own->trim_generation > 0, "the request was not followed");
 	for (unsigned class = 0; class < HKM_TINY_CLASSES; class++)
-		require(hkm_counted(&own->tiny[class].slabs) == 0 && own->bins[class].head == NULL,
+		require(hkm_counted(&own->tiny_counters[class].slabs) == 0 && own->bins[class].head == NULL,
 			"class %u holds memory", class);
 	require(hkm_span_dirty() == 0, "%zu bytes are dirty", hkm_span_dirty());
 	return argument;

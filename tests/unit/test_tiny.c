@@ -1,6 +1,7 @@
 /* test_tiny.c - L0: every slab's count of blocks in use is exact at every moment, a slab is free the moment
  * its last block is back, remote frees travel in the messages that the policy asks for, trimming.
  */
+#include "os/os.h"
 #include "unit.h"
 
 #include <pthread.h>
@@ -73,8 +74,8 @@ static void check_accounts(struct hkm_heap *heap)
 		require(counted_hot_blocks(heap, class) == hot_blocks(heap, size), "%u bytes: %zu hot, counted %zu", size,
 			hot_blocks(heap, size), counted_hot_blocks(heap, class));
 		require(sum.in_use == expected, "%u bytes: %zu in use, expected %zu", size, sum.in_use, expected);
-		require(sum.spans == hkm_counted(&heap->tiny[class].slabs), "%u bytes: %zu slabs, %zu counted", size,
-			sum.spans, (size_t)hkm_counted(&heap->tiny[class].slabs));
+		require(sum.spans == hkm_counted(&heap->tiny_counters[class].slabs), "%u bytes: %zu slabs, %zu counted", size,
+			sum.spans, (size_t)hkm_counted(&heap->tiny_counters[class].slabs));
 	}
 	check(heap);
 }
@@ -183,12 +184,13 @@ ISOLATED(the_heap_keeps_as_many_empty_slabs_as_the_policy_says)
 	for (size_t i = 0; i < CAPACITY; i++)
 		hkm_free(first_slab[i]);
 	require(heap->empty == slab && heap->empty_slabs == 1, "%u empty slabs", heap->empty_slabs);
-	for (size_t i = 2; i < CAPACITY; i++)
+	for (size_t i = 2; i < CAPACITY - 1; i++)
 		hkm_free(second_slab[i]);
-	require(second->in_use == 2, "%u in use, though two are hot", second->in_use);
+	require(second->in_use == 3, "%u in use, though two are hot and one is live", second->in_use);
 	hkm_heap_enter(heap);
 	hkm_tiny_flush(heap);
 	hkm_heap_leave(heap);
+	hkm_free(second_slab[CAPACITY - 1]);
 	require(heap->empty_slabs == 1 && second->kind == HKM_KIND_NONE, "%u empty slabs", heap->empty_slabs);
 	next = hkm_malloc(40);
 	require(slab_of_block(next) == slab && heap->empty_slabs == 0, "the empty slab is not used");
@@ -251,6 +253,7 @@ ISOLATED(hot_lists_stay_within_the_policy)
 
 	hkm_policy_copy(&policy);
 	policy.refill_blocks = 1;
+	hkm_malloc(64); /* a class without a live block would give up its list */
 	for (uint32_t limit = 2; limit <= 512; limit *= 4) {
 		size_t most = hkm_min(limit, 200), count = 0;
 
@@ -266,6 +269,43 @@ ISOLATED(hot_lists_stay_within_the_policy)
 				hot_blocks(heap, 64), most);
 		}
 		require(hot_blocks(heap, 64) > most / 2, "only %zu blocks are hot", hot_blocks(heap, 64));
+	}
+}
+
+/* Whatever the order of frees: the last one finds out. */
+ISOLATED(a_class_without_live_blocks_gives_up_its_slabs)
+{
+	struct hkm_heap *heap = quiet_heap();
+	static void *taken[3000];
+
+	for (size_t count = 1; count <= 3000; count = count * 3 + 1) {
+		uint32_t size = hkm_tiny_size((unsigned)(count % HKM_TINY_CLASSES));
+		unsigned class = hkm_tiny_class(size);
+
+		heap->tiny[class].flushed_ms = (uint32_t)heap->last_poll_ms - 10000;
+		for (size_t i = 0; i < count; i++)
+			taken[i] = hkm_malloc(size);
+		for (size_t i = 0; i < count; i++)
+			hkm_free(taken[count % 2 == 0 ? i : count - 1 - i]);
+		require(hkm_counted(&heap->tiny_counters[class].slabs) == 0, "%zu blocks of %u: %zu slabs", count, size,
+			(size_t)hkm_counted(&heap->tiny_counters[class].slabs));
+	}
+	check(heap);
+}
+
+/* A thread that lives by such rounds does so once in a while only. */
+ISOLATED(rounds_that_follow_each_other_keep_the_list)
+{
+	struct hkm_heap *heap = quiet_heap();
+	static void *taken[40];
+
+	for (size_t round = 0; round < 50; round++) {
+		heap->tiny[hkm_tiny_class(64)].flushed_ms = (uint32_t)hkm_os_now_ms();
+		for (size_t i = 0; i < 40; i++)
+			taken[i] = hkm_malloc(64);
+		for (size_t i = 0; i < 40; i++)
+			hkm_free(taken[i]);
+		require(hot_blocks(heap, 64) >= 30, "%zu blocks are hot", hot_blocks(heap, 64));
 	}
 }
 
@@ -461,7 +501,7 @@ ISOLATED(what_is_sent_is_received_and_all_slabs_become_free)
 		sent += hkm_counted(&traders[i]->counters.remote_sent);
 		received += hkm_counted(&traders[i]->counters.remote_received);
 		for (unsigned class = 0; class < HKM_TINY_CLASSES; class++)
-			slabs += hkm_counted(&traders[i]->tiny[class].slabs);
+			slabs += hkm_counted(&traders[i]->tiny_counters[class].slabs);
 		check(traders[i]);
 	}
 	take_turns();
@@ -502,6 +542,8 @@ int main(void)
 		cmocka_unit_test(ignored_double_frees_change_nothing),
 		cmocka_unit_test(refills_carve_what_the_policy_says_and_no_more),
 		cmocka_unit_test(hot_lists_stay_within_the_policy),
+		cmocka_unit_test(a_class_without_live_blocks_gives_up_its_slabs),
+		cmocka_unit_test(rounds_that_follow_each_other_keep_the_list),
 		cmocka_unit_test(trimming_gives_back_pages_without_live_blocks),
 		cmocka_unit_test(messages_hold_as_many_blocks_as_the_policy_says),
 		cmocka_unit_test(messages_hold_as_many_bytes_as_the_policy_says),
