@@ -4,12 +4,14 @@ import os
 import random
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
 BENCH = Path(__file__).resolve().parent
+UNPACKER = BENCH / "trace" / "tracefile.py"
 
 # Each is NAME of a source in workloads/, with its variant where it has several.
 WORKLOADS = [
@@ -48,6 +50,19 @@ class Program:
     def run(self, launch, allocator):
         """One run: (figures, output). launch(command, library, environment, check_output) does it."""
         return launch(self.command, allocator.library, self.environment, self.check_output)
+
+
+class Trace(Program):
+    """A trace of a real program's malloc, replayed; see trace/replay.c."""
+
+    def __init__(self, packed, replayer, scale):
+        super().__init__(f"trace-{packed.stem}", [replayer, f"trace-{packed.stem}", scale], kind="workload")
+        self.packed = packed
+
+    def prepare(self, data):
+        unpacked = data / self.name
+        if not unpacked.exists() or unpacked.stat().st_mtime < max(self.packed.stat().st_mtime, UNPACKER.stat().st_mtime):
+            subprocess.run([sys.executable, str(UNPACKER), "unpack", str(self.packed), str(unpacked)], check=True)
 
 
 class Compiler(Program):
@@ -150,9 +165,10 @@ def programs():
 
 
 def workloads(folder, scale):
-    """The workloads, whose executables are in `folder`."""
+    """The workloads, the replays of traces among them, whose executables are in `folder`."""
     return [Program(entry.replace(" ", "-").replace("_", "-"), [folder / entry.split()[0], *entry.split()[1:], scale],
-                    kind="workload") for entry in WORKLOADS]
+                    kind="workload") for entry in WORKLOADS] + \
+           [Trace(packed, folder / "replay", scale) for packed in sorted((BENCH / "trace").glob("*.xz"))]
 
 
 def debian_peers():

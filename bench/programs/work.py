@@ -1,6 +1,10 @@
-"""work.py - the bench's CPython program: objects, dictionaries, text, JSON and sorting."""
+"""work.py - the bench's CPython program: objects, dictionaries, text, JSON and sorting.
+
+usage: work.py [ACCOUNTS]    (default 20000)
+"""
 import json
 import re
+import sys
 
 
 class Account:
@@ -23,10 +27,10 @@ def build(count):
     return accounts
 
 
-def main():
+def main(count):
     total = 0
     for round_number in range(2):
-        accounts = build(20000)
+        accounts = build(count)
         text = json.dumps([[a.owner, a.entries] for a in accounts.values()])
         data = json.loads(text)
         total += sum(entry["amount"] for _, entries in data for entry in entries)
@@ -39,4 +43,4 @@ def main():
     print(total)
 
 
-main()
+main(int(sys.argv[1]) if len(sys.argv) > 1 else 20000)
