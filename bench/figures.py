@@ -3,6 +3,12 @@
 The noise of a machine only ever slows a program down, so the best run is the estimate. Its
 uncertainty is how far the lower quartile lies above it: when a quarter of the runs agree, the best
 is no accident. A ratio whose distance from 1 is below the uncertainty of either side is not shown.
+
+The floors: of time, what the program takes on the bump allocator, which never frees (bump.c). That
+allocator's own price is fresh memory, paid in the kernel: so the time in the kernel is the least
+that the program took there on any allocator. Of memory, the most bytes that the program had live at
+once plus the files in its resident memory (live.c). Both can be undercut: the first where memory
+that is used again is still in the cache, the second where a program never touches what it allocates.
 """
 import math
 
@@ -53,15 +59,20 @@ class Comparison:
         value = best(self.runs[name], self.measure) / best(self.runs[self.peer], self.measure)
         return value if value > 0 else None
 
+    def uncertainty(self, name):
+        """How far the ratio may be off; infinite where there are too few runs to know."""
+        mine, theirs = self.runs[name], self.runs[self.peer]
+        if min(len(mine), len(theirs)) < FEWEST_RUNS:
+            return math.inf
+        return max(spread(mine, self.measure), spread(theirs, self.measure))
+
     def significant(self, name):
         value = self.ratio(name)
         mine, theirs = self.runs[name], self.runs[self.peer]
-        if min(len(mine), len(theirs)) < FEWEST_RUNS:
-            return False
         if self.measure.endswith("_kib") and \
                 abs(best(mine, self.measure) - best(theirs, self.measure)) < MEMORY_TOLERANCE_KIB:
             return False
-        return abs(value - 1) > max(spread(mine, self.measure), spread(theirs, self.measure))
+        return abs(value - 1) > self.uncertainty(name)
 
     def text(self, name):
         """The ratio as the tables show it: "~" where it may not be claimed."""
@@ -80,12 +91,49 @@ def geometric_mean(values):
     return math.exp(sum(map(math.log, values)) / len(values)) if values else None
 
 
-def summary(report, measure, kind=None):
-    """Each allocator's geometric mean over the programs (of one kind) that did not fail on it."""
+class FloorComparison(Comparison):
+    """One measure of one program: every allocator against the floor."""
+
+    def __init__(self, program, measure):
+        results = dict(program["results"])
+        self.floor = program.get("floor") or {}
+        bump = results.get("bump", {}).get("runs", [])
+        if measure == "wall" and all("system" in run for run in bump):
+            least = min((run["system"] for result in results.values() for run in result["runs"]), default=0)
+            results["bump"] = {**results.get("bump", {}),
+                               "runs": [{"wall": max(run["wall"] - run["system"], 0) + least} for run in bump]}
+        if measure == "peak_kib":
+            # Known exactly, so as good as any number of runs.
+            results["bump"] = {"runs": [{"peak_kib": self.floor.get("floor_kib", 0)}] * FEWEST_RUNS}
+        super().__init__(results, measure, ["bump"])
+
+
+# What has a floor.
+FLOORS = {"wall": "a bump allocator on memory that costs nothing", "peak_kib": "live bytes and files"}
+
+
+def comparisons(report, measure, against_floor=False):
+    """{program: Comparison} of a report."""
     peers = [name for name, allocator in report["allocators"].items() if allocator["is_peer"]]
-    chosen = [program for program in report["programs"].values() if kind in (None, program["kind"])]
+    return {name: FloorComparison(program, measure) if against_floor else Comparison(program["results"], measure, peers)
+            for name, program in report["programs"].items()}
+
+
+def summary(report, measure, kind=None, against_floor=False):
+    """Each allocator's geometric mean over the programs (of one kind) that did not fail on it, and its uncertainty:
+    {name: (mean or None, uncertainty)}."""
+    chosen = [comparison for program, comparison in comparisons(report, measure, against_floor).items()
+              if kind in (None, report["programs"][program]["kind"])]
     means = {}
     for name in report["allocators"]:
-        comparisons = [Comparison(program["results"], measure, peers) for program in chosen]
-        means[name] = geometric_mean(comparison.ratio(name) for comparison in comparisons)
+        known = [comparison for comparison in chosen if comparison.ratio(name) is not None]
+        errors = math.sqrt(sum(comparison.uncertainty(name) ** 2 for comparison in known))
+        means[name] = (geometric_mean(comparison.ratio(name) for comparison in known), errors / max(len(known), 1))
     return means
+
+
+def mean_text(mean, uncertainty):
+    """A geometric mean as the tables show it. With too few runs nothing is claimed, and the mean is a first impression."""
+    if mean is None:
+        return "-"
+    return "~" if uncertainty != math.inf and mean != 1 and abs(mean - 1) <= uncertainty else f"{mean:.2f}"

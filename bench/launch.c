@@ -94,10 +94,10 @@ int main(int argc, char **argv)
 	double wall = seconds_now() - start;
 
 	fprintf(report,
-		"{\"wall\": %.6f, \"processor\": %.6f, \"peak_kib\": %ld, \"end_kib\": %ld, \"faults\": %ld, "
+		"{\"wall\": %.6f, \"processor\": %.6f, \"system\": %.6f, \"peak_kib\": %ld, \"end_kib\": %ld, \"faults\": %ld, "
 		"\"switches\": %ld}\n",
-		wall, seconds_of(usage.ru_utime) + seconds_of(usage.ru_stime), usage.ru_maxrss, end_kib,
-		usage.ru_minflt + usage.ru_majflt, usage.ru_nvcsw);
+		wall, seconds_of(usage.ru_utime) + seconds_of(usage.ru_stime), seconds_of(usage.ru_stime),
+		usage.ru_maxrss, end_kib, usage.ru_minflt + usage.ru_majflt, usage.ru_nvcsw);
 	fclose(report);
 	if (WIFSIGNALED(status))
 		fprintf(

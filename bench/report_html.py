@@ -78,29 +78,31 @@ def program_picture(name, program, peers, shown, colours):
     return scatter(points, colours, name, note)
 
 
-def table(report, measure, peers):
+def cell(comparison, name, result):
+    """One allocator's cell of a table."""
+    text, value = comparison.text(name), comparison.ratio(name)
+    style = "best" if name == comparison.peer else "worse" if text[0].isdigit() and value > 1.1 else ""
+    title = result.get("failed", "not measured")
+    if name in comparison.runs:
+        low = figures.best(comparison.runs[name], comparison.measure)
+        title = f"best {low:g}, lower quartile {figures.lower_quartile(comparison.runs[name], comparison.measure):g}"
+    return f'<td class="{style}" title="{html.escape(title)}">{text}</td>'
+
+
+def table(report, measure, against_floor=False):
     names = list(report["allocators"])
     rows = ["<tr><th>program</th>" + "".join(f"<th>{html.escape(name)}</th>" for name in names) + "</tr>"]
-    for program_name, program in report["programs"].items():
-        comparison = figures.Comparison(program["results"], measure, peers)
-        cells = []
-        for name in names:
-            text, value = comparison.text(name), comparison.ratio(name)
-            style = "best" if name == comparison.peer else "worse" if text[0].isdigit() and value > 1.1 else ""
-            title = ""
-            if name in comparison.runs:
-                low, quartile = figures.best(comparison.runs[name], measure), figures.lower_quartile(comparison.runs[name], measure)
-                title = f"best {low:g}, lower quartile {quartile:g}"
-            else:
-                title = program["results"][name].get("failed", "not measured")
-            cells.append(f'<td class="{style}" title="{html.escape(title)}">{text}</td>')
-        rows.append(f"<tr><td>{html.escape(program_name)}</td>" + "".join(cells) + "</tr>")
+    for program_name, comparison in figures.comparisons(report, measure, against_floor).items():
+        results = report["programs"][program_name]["results"]
+        rows.append(f"<tr><td>{html.escape(program_name)}</td>"
+                    + "".join(cell(comparison, name, results[name]) for name in names) + "</tr>")
     for kind in ["workload", "program"]:
-        means = figures.summary(report, measure, kind)
-        if any(means.values()):
+        means = figures.summary(report, measure, kind, against_floor)
+        if any(mean for mean, _ in means.values()):
             rows.append(f"<tr><th>geometric mean, {kind}s</th>"
-                        + "".join(f"<th>{means[name]:.2f}</th>" if means[name] else "<th>-</th>" for name in names) + "</tr>")
-    return f"<h2>{figures.MEASURES[measure].capitalize()}</h2><div class='scroll'><table>" + "".join(rows) + "</table></div>"
+                        + "".join(f"<th>{figures.mean_text(*means[name])}</th>" for name in names) + "</tr>")
+    title = figures.MEASURES[measure].capitalize() + (f", ratio to the floor: {figures.FLOORS[measure]}" if against_floor else "")
+    return f"<h2>{title}</h2><div class='scroll'><table>" + "".join(rows) + "</table></div>"
 
 
 def page(report):
@@ -117,12 +119,16 @@ def page(report):
         "<h2>All together</h2><div class='grid'>",
     ]
     for kind, title in [("workload", "our workloads"), ("program", "real programs")]:
-        time, memory = figures.summary(report, "wall", kind), figures.summary(report, "peak_kib", kind)
+        time, memory = ({name: mean for name, (mean, _) in figures.summary(report, measure, kind).items()}
+                        for measure in ("wall", "peak_kib"))
         points = {name: (time[name], memory[name], f"{name}: time {time[name]:.2f}, memory {memory[name]:.2f}")
                   for name in shown if time[name] and memory[name]}
         parts.append(scatter(points, colours, title, "geometric means"))
     parts.append("</div><h2>Program by program</h2><div class='grid'>")
     parts += [program_picture(name, program, peers, shown, colours) for name, program in report["programs"].items()]
     parts.append("</div>")
-    parts += [table(report, measure, peers) for measure in ["wall", "processor", "peak_kib", "end_kib", "faults", "switches"]]
+    for measure in ["wall", "processor", "peak_kib", "end_kib", "faults", "switches"]:
+        parts.append(table(report, measure))
+        if measure in figures.FLOORS:
+            parts.append(table(report, measure, against_floor=True))
     return "".join(parts) + "</body></html>\n"
