@@ -5,12 +5,15 @@ import random
 import shutil
 import subprocess
 import sys
-import tempfile
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
 BENCH = Path(__file__).resolve().parent
+# What the tests with real programs have too: how inputs are made, and those that are kept.
+INPUTS = BENCH.parent / "tests" / "programs" / "inputs"
+sys.path.append(str(INPUTS.parent))
+import generate  # noqa: E402
+
 UNPACKER = BENCH / "trace" / "tracefile.py"
 
 # Each is NAME of a source in workloads/, with its variant where it has several.
@@ -66,7 +69,7 @@ class Trace(Program):
 
 
 class Compiler(Program):
-    """gcc on a generated file of many functions."""
+    """A compiler on a generated file of many functions."""
 
     def prepare(self, data):
         source = data / "functions.c"
@@ -111,38 +114,16 @@ class Git(Program):
         unfinished.rename(repository)
 
 
-class Redis(Program):
-    """redis-server under redis-benchmark; the time is the client's, the memory the server's."""
-
-    LOAD = ["-n", "150000", "-P", "16", "-c", "20", "-d", "200", "-r", "100000", "-q",
-            "-t", "set,get,incr,lpush,lpop,sadd,hset,zadd"]
+class Java(Program):
+    """Collections, threads and what the Java machine takes from malloc."""
 
     def available(self):
-        return super().available() and shutil.which("redis-benchmark") is not None
+        return super().available() and shutil.which("javac") is not None
 
-    def run(self, launch, allocator):
-        # Debian's redis-server is linked with jemalloc: to measure the C library's malloc, it
-        # must be put before.
-        library = allocator.library or next(iter(glob.glob("/lib/*-linux-gnu/libc.so.6")), "")
-        with tempfile.TemporaryDirectory() as folder:
-            socket = folder + "/socket"
-            wall = 0.0
-
-            def client():
-                nonlocal wall
-                deadline = time.monotonic() + 20
-                while not os.path.exists(socket) and time.monotonic() < deadline:
-                    time.sleep(0.01)
-                start = time.monotonic()
-                subprocess.run(["redis-benchmark", "-s", socket, *self.LOAD], check=True, timeout=100,
-                               stdout=subprocess.DEVNULL)
-                wall = time.monotonic() - start
-                subprocess.run(["redis-cli", "-s", socket, "shutdown", "nosave"], check=True, timeout=20)
-
-            command = [self.command[0], "--port", "0", "--unixsocket", socket, "--save", "", "--appendonly", "no"]
-            figures, output = launch(command, library, {}, False, meanwhile=client)
-        figures["wall"] = wall
-        return figures, output
+    def prepare(self, data):
+        source = INPUTS / "Objects.java"
+        if not (data / "Objects.class").exists():
+            subprocess.run(["javac", "-d", str(data), str(source)], check=True)
 
 
 def programs():
@@ -154,13 +135,22 @@ def programs():
         Program("python3", ["python3", script / "work.py"]),
         Program("python3-malloc", ["python3", script / "work.py"], environment=plain),
         Compiler("gcc", ["gcc", "-O2", "-c", "-o", "/dev/null", "functions.c"], check_output=False),
-        Redis("redis", ["redis-server"]),
+        Compiler("clang", ["clang", "-O2", "-w", "-c", "-o", "/dev/null", "functions.c"], check_output=False),
         Git("git-log", [*git, "log", "-p", "--stat"], check_output=False),
         Git("git-pack", [*git, "pack-objects", "--all", "--stdout", "-q", "--threads=2", "--no-reuse-delta", "--no-reuse-object"],
             check_output=False),
         Program("sqlite3", ["sqlite3", "-batch", ":memory:", f".read {script / 'work.sql'}"]),
         Program("perl", ["perl", script / "work.pl"]),
         Program("lua", ["lua5.4", script / "work.lua"]),
+        Program("node", ["node", INPUTS / "objects.js"]),
+        Java("java", ["java", "-Xmx512m", "-cp", ".", "Objects"]),
+        Program("ghostscript", ["gs", "-q", "-dNOPAUSE", "-dBATCH", "-sDEVICE=ppmraw", "-r150", "-o", "/dev/null",
+                                "-c", "/pages 2 def", "-f", INPUTS / "pages.ps"]),
+        # As Debian names it: `convert` may be something else.
+        Program("imagemagick", ["convert-im6.q16", "-seed", "1", "-size", "900x700", "plasma:tan-blue", "-resize", "1440x1120!",
+                                "-blur", "0x3", "-crop", "80x80", "+repage", "-evaluate-sequence", "mean", "ppm:-"]),
+        Program("rocksdb", ["db_bench", "--benchmarks=fillrandom,readrandom,overwrite,seekrandom,compact,readseq", "--num=60000",
+                            "--reads=30000", "--seed=1", "--threads=2", "--db=rocksdb"], check_output=False),
     ]
 
 
