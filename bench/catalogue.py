@@ -18,7 +18,7 @@ UNPACKER = BENCH / "trace" / "tracefile.py"
 
 # Each is NAME of a source in workloads/, with its variant where it has several.
 WORKLOADS = [
-    "churn tiny", "churn mid", "churn large", "churn mixed", "batch lifo", "batch fifo", "batch random",
+    "random_small", "churn tiny", "churn mid", "churn large", "churn mixed", "batch lifo", "batch fifo", "batch random",
     "tree", "hash", "vectors", "strings", "channel pair", "channel many", "pipeline", "inheritance",
     "short_threads", "idle_threads", "buffers medium", "buffers huge", "zeroed", "aligned",
     "sharing active", "sharing passive", "plateau",

@@ -86,6 +86,17 @@ class Comparison:
         return f"{value:.2f}" if self.significant(name) else "~"
 
 
+def rates(report):
+    """{program: {allocator: calls per second of its best run}} of the programs that count their calls."""
+    counted = {}
+    for name, program in report["programs"].items():
+        best_runs = {other: max(run["rate"] for run in result["runs"]) for other, result in program["results"].items()
+                     if result["runs"] and all("rate" in run for run in result["runs"])}
+        if best_runs:
+            counted[name] = best_runs
+    return counted
+
+
 def geometric_mean(values):
     values = [value for value in values if value is not None]
     return math.exp(sum(map(math.log, values)) / len(values)) if values else None

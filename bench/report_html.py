@@ -131,4 +131,7 @@ def page(report):
         parts.append(table(report, measure))
         if measure in figures.FLOORS:
             parts.append(table(report, measure, against_floor=True))
+    for name, rates in figures.rates(report).items():
+        parts.append(f"<h2>Millions of calls of malloc and free per second, {html.escape(name)}</h2><p>"
+                     + ", ".join(f"{html.escape(other)} {rate / 1e6:.1f}" for other, rate in rates.items()) + "</p>")
     return "".join(parts) + "</body></html>\n"
