@@ -2,7 +2,7 @@
 
 PREFIX ?= /usr/local
 
-.PHONY: all demo test test-sanitizers test-long test-programs bench check install clean help
+.PHONY: all demo test test-sanitizers test-long test-programs bench bench-paths check install clean help
 .DEFAULT_GOAL := all
 
 all: ## build build/libhakmem.so, build/libhakmem.a, build/libhakmem_api.a and build/hakmem
@@ -31,6 +31,11 @@ test-programs: all ## run real programs on HAKMEM, servers among them
 bench: all ## measure HAKMEM against other allocators
 	@scripts/setup bench
 	@bench/run
+
+bench-paths: all ## count what a malloc and a free execute on a hit, and compare them with the kept disassembly
+	@scripts/setup bench
+	@bench/paths
+	@bench/disassembly check
 
 check: ## check the sources' form
 	@scripts/setup build
