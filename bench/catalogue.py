@@ -59,7 +59,7 @@ class Trace(Program):
     """A trace of a real program's malloc, replayed; see trace/replay.c."""
 
     def __init__(self, packed, replayer, scale):
-        super().__init__(f"trace-{packed.stem}", [replayer, f"trace-{packed.stem}", scale], kind="workload")
+        super().__init__(f"trace-{packed.stem}", [replayer, f"trace-{packed.stem}", scale], kind="workload", needs="cc")
         self.packed = packed
 
     def prepare(self, data):
@@ -157,7 +157,7 @@ def programs():
 def workloads(folder, scale):
     """The workloads, the replays of traces among them, whose executables are in `folder`."""
     return [Program(entry.replace(" ", "-").replace("_", "-"), [folder / entry.split()[0], *entry.split()[1:], scale],
-                    kind="workload") for entry in WORKLOADS] + \
+                    kind="workload", needs="cc") for entry in WORKLOADS] + \
            [Trace(packed, folder / "replay", scale) for packed in sorted((BENCH / "trace").glob("*.xz"))]
 
 

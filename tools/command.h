@@ -2,6 +2,7 @@
 #ifndef COMMAND_H
 #define COMMAND_H
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -53,8 +54,15 @@ void option_put_range(const struct hakmem_option *option, char text[OPTION_DESCR
 /* Prints `hakmem: ` and the message as one line on standard error, and exits. */
 _Noreturn void fail(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* The directory in which the command itself lies, without a slash at its end. */
+void command_directory(char directory[PATH_MAX]);
+
+/* The absolute path of the library: what HAKMEM_LIBRARY names, else the one that belongs to this command. */
+const char *command_library(void);
+
 /* The sub-commands; the result is the exit code. */
 int command_run(int argument_count, char **arguments);
 int command_options(int argument_count, char **arguments);
+int command_bench(int argument_count, char **arguments);
 
 #endif

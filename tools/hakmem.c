@@ -1,4 +1,4 @@
-/* hakmem.c - the command `hakmem`: runs programs on HAKMEM and lists its options. */
+/* hakmem.c - the command `hakmem`: runs programs on HAKMEM, lists its options, measures it. */
 #include <argp.h>
 #include <errno.h>
 #include <stdarg.h>
@@ -16,6 +16,7 @@ static const struct command {
 } commands[] = {
 	{ "run", "hakmem run", command_run },
 	{ "options", "hakmem options", command_options },
+	{ "bench", "hakmem bench", command_bench },
 };
 
 static const struct argp parser;
@@ -41,7 +42,7 @@ static int run_command(int argument_count, char **arguments)
 			arguments[0] = shown_name;
 			return commands[i].run(argument_count, arguments);
 		}
-	fail(EXIT_WRONG_USE, "no command '%s'; there are: run, options, help", arguments[0]);
+	fail(EXIT_WRONG_USE, "no command '%s'; there are: run, options, bench, help", arguments[0]);
 }
 
 /* `hakmem help [COMMAND]` is `hakmem [COMMAND] --help`. */
@@ -78,6 +79,7 @@ static const struct argp parser = {
 		   "Commands:\n"
 		   "  run [OPTION...] [--] PROGRAM [ARGUMENT...]   run a program on HAKMEM\n"
 		   "  options [--markdown|--json]                  list the options of HAKMEM\n"
+		   "  bench [OPTION...] [NAME...]                  measure HAKMEM against other allocators\n"
 		   "  help [COMMAND]                               this help, or that of a command\n\n"
 		   "Example: hakmem run --stats --set purge_delay_ms=100 -- python3 program.py",
 };

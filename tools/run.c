@@ -16,8 +16,16 @@
 
 /* ---- The library ------------------------------------------------------------------------------- */
 
-/* The absolute path of the library: what HAKMEM_LIBRARY names, else the one that belongs to this command. */
-static const char *find_library(void)
+void command_directory(char directory[PATH_MAX])
+{
+	ssize_t length = readlink("/proc/self/exe", directory, PATH_MAX - 1);
+	if (length < 0)
+		fail(EXIT_WRONG_USE, "/proc/self/exe: %s; set HAKMEM_LIBRARY to the library's path", strerror(errno));
+	directory[length] = '\0';
+	*strrchr(directory, '/') = '\0';
+}
+
+const char *command_library(void)
 {
 	static char path[PATH_MAX];
 	const char *named = getenv("HAKMEM_LIBRARY");
@@ -28,11 +36,7 @@ static const char *find_library(void)
 	}
 	static const char *const places[] = { ".", ("../" HAKMEM_LIBDIR), "../lib" };
 	char directory[PATH_MAX];
-	ssize_t length = readlink("/proc/self/exe", directory, sizeof directory - 1);
-	if (length < 0)
-		fail(EXIT_WRONG_USE, "/proc/self/exe: %s; set HAKMEM_LIBRARY to the library's path", strerror(errno));
-	directory[length] = '\0';
-	*strrchr(directory, '/') = '\0';
+	command_directory(directory);
 	for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
 		char candidate[2 * PATH_MAX];
 		snprintf(candidate, sizeof candidate, "%s/%s/libhakmem.so", directory, places[i]);
@@ -165,7 +169,7 @@ int command_run(int argument_count, char **arguments)
 		set_option("stats", request.stats);
 	else if (request.stats_file != NULL)
 		setenv("HAKMEM_STATS", "1", 0);
-	preload(find_library());
+	preload(command_library());
 	execvp(request.program[0], request.program);
 	fail(errno == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE, "%s: %s", request.program[0],
 		strerror(errno));
