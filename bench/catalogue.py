@@ -1,4 +1,5 @@
 """catalogue.py - what the bench runs: our workloads, real programs, and the allocators."""
+import copy
 import glob
 import os
 import random
@@ -49,6 +50,12 @@ class Program:
 
     def prepare(self, data):
         """Makes the input files in the folder `data`, once."""
+
+    def part(self, divisor):
+        """A workload that does so much less: its last argument is its scale."""
+        program = copy.copy(self)
+        program.command = [*self.command[:-1], str(float(self.command[-1]) / divisor)]
+        return program
 
     def run(self, launch, allocator):
         """One run: (figures, output). launch(command, library, environment, check_output) does it."""

@@ -1,11 +1,12 @@
 /* live.c - liblive.so measures how much memory a program really asked for: the floor of memory in
  * the bench's tables.
  *
- * The file that HAKMEM_LIVE names holds three numbers of 64 bits; every process of the program
+ * The file that HAKMEM_LIVE names holds four numbers of 64 bits; every process of the program
  * maps it and raises them:
  *     0  the most bytes that were live at once in one process, as asked for
  *     1  the resident bytes that are files' or shared (program text, libraries) when it ends
  *     2  the largest sum of both of one process
+ *     3  all bytes ever allocated, of the process that allocated most
  * It runs on the C library's malloc and puts a header before each block. The bench runs it once
  * per program, and never for its time. */
 #include <errno.h>
@@ -31,7 +32,7 @@ struct header {
 
 static const size_t LIMIT = (size_t)1 << 46;
 
-static atomic_uint_fast64_t live, peak;
+static atomic_uint_fast64_t live, peak, total;
 static _Atomic(atomic_uint_fast64_t *) report;
 
 static struct header *header_of(void *block)
@@ -50,6 +51,7 @@ static void raise_to(atomic_uint_fast64_t *maximum, uint64_t value)
 
 static void add(size_t size)
 {
+	atomic_fetch_add_explicit(&total, size, memory_order_relaxed);
 	uint64_t now = atomic_fetch_add_explicit(&live, size, memory_order_relaxed) + size;
 	if (now <= atomic_load_explicit(&peak, memory_order_relaxed))
 		return;
@@ -184,7 +186,7 @@ static __attribute__((constructor)) void start(void)
 	int file = path == NULL ? -1 : open(path, O_RDWR | O_CLOEXEC);
 	if (file < 0)
 		return;
-	void *words = mmap(NULL, 3 * sizeof(uint64_t), PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+	void *words = mmap(NULL, 4 * sizeof(uint64_t), PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
 	close(file);
 	if (words == MAP_FAILED)
 		return;
@@ -200,4 +202,5 @@ static __attribute__((destructor)) void end(void)
 	uint64_t files = file_bytes();
 	raise_to(&words[1], files);
 	raise_to(&words[2], files + atomic_load_explicit(&peak, memory_order_relaxed));
+	raise_to(&words[3], atomic_load_explicit(&total, memory_order_relaxed));
 }

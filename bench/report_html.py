@@ -114,7 +114,9 @@ def page(report):
         f"<meta name='viewport' content='width=device-width'><style>{STYLE}</style></head><body><h1>HAKMEM bench</h1>",
         f"<p class='note'>{html.escape(report['date'])}; {html.escape(report['machine'])}; best of {report['runs']} interleaved "
         "runs. Ratios are to the best peer of each program: the fastest for time, the smallest for memory. ~ means that the "
-        "spread of the runs exceeds the difference. In the pictures left and down is better; point at a dot for its figures.</p>",
+        "spread of the runs exceeds the difference. In the pictures left and down is better; point at a dot for its figures. "
+        "The floor of time is a bump allocator that never frees, on memory that costs nothing; that of memory the most bytes "
+        "that were live at once, and the files in the resident memory.</p>",
         "<p class='key'>" + "".join(f"<span style='background:{colours[name]}'></span>{html.escape(name)}" for name in shown) + "</p>",
         "<h2>All together</h2><div class='grid'>",
     ]

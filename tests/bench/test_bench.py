@@ -103,12 +103,14 @@ class Live(unittest.TestCase):
             folder = Path(name)
             call(*COMPILE, "-o", folder / "traced", HERE / "traced.c")
             call(*COMPILE, "-shared", "-fPIC", "-o", folder / "liblive.so", BENCH / "live.c")
-            (folder / "live").write_bytes(bytes(24))
+            (folder / "live").write_bytes(bytes(32))
             call(folder / "traced", LD_PRELOAD=str(folder / "liblive.so"), HAKMEM_LIVE=str(folder / "live"))
-            live, files, both = struct.unpack("<3Q", (folder / "live").read_bytes())
+            live, files, both, total = struct.unpack("<4Q", (folder / "live").read_bytes())
         self.assertTrue(LIVE_BYTES <= live < LIVE_BYTES + 4096, live)
         self.assertTrue(1 << 19 < files < 1 << 24, files)
         self.assertEqual(both, live + files)
+        # And realloc's first size, and the block of the thread.
+        self.assertTrue(LIVE_BYTES + 50_300 <= total < LIVE_BYTES + 50_300 + 4096, total)
 
 
 def report_of(**walls):
