@@ -7,14 +7,16 @@
 
 #include "command.h"
 
-/* Where the bench lies, seen from the directory of the installed command (CMAKE_INSTALL_DATADIR). */
+/* Where the bench lies, seen from the directory of the installed command (CMAKE_INSTALL_DATADIR). In a build tree
+ * share/hakmem/bench is a link to the sources. */
 #ifndef HAKMEM_DATADIR
 #define HAKMEM_DATADIR "share"
 #endif
 
 int command_bench(int argument_count, char **arguments)
 {
-	static const char *const places[] = { ("../" HAKMEM_DATADIR "/hakmem/bench/run"), "../bench/run" };
+	static const char *const places[] = { ("../" HAKMEM_DATADIR "/hakmem/bench/run"),
+		"share/hakmem/bench/run" };
 	char directory[PATH_MAX], program[2 * PATH_MAX], library_option[] = "--library";
 	command_directory(directory);
 	char *library = strdup(command_library());
