@@ -9,7 +9,8 @@
  * begins one before all have ended the last. Within one they wait only for blocks that another
  * thread has yet to allocate. Each block is written once as it is allocated (of calloc's
  * only the ends), and its ends are checked as it goes. What is left is freed at the end of a
- * round; rounds follow until 20 million calls are made or 4 GB allocated. Punishes: whatever a synthetic
+ * round; rounds follow until 20 million calls are made or 4 GB allocated, each on
+ * the heap that the last one left. Punishes: free lists that lose their order from round to round, and whatever a synthetic
  * workload forgets, such as many sizes with few blocks each, phases, and realloc in small steps.
  *
  * The file: a head, a head for each thread, how many threads take part in each epoch, then for each thread its calls in LEB128, each a
