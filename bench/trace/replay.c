@@ -7,17 +7,17 @@
  * every thread of the program becomes a thread that makes the same calls in the same order. Where
  * there are several, they stay together: time is cut into epochs of 16,384 calls, and no thread
  * begins one before all have ended the last. Within one they wait only for blocks that another
- * thread has yet to allocate. Each block is written once as it is allocated (of calloc's
- * only the ends), and its ends are checked as it goes. What is left is freed at the end of a
- * round; rounds follow until 20 million calls are made or 4 GB allocated, each on
- * the heap that the last one left. Punishes: free lists that lose their order from round to round, and whatever a synthetic
+ * thread has yet to allocate. Each block is written once as it is allocated (of calloc's only the
+ * ends), and its ends are checked as it goes. What is left is freed at the end of a round; rounds
+ * follow until 20 million calls are made or 4 GB allocated, each on the heap that the last one
+ * left. Punishes: free lists that lose their order from round to round, and whatever a synthetic
  * workload forgets, such as many sizes with few blocks each, phases, and realloc in small steps.
  *
- * The file: a head, a head for each thread, how many threads take part in each epoch, then for each thread its calls in LEB128, each a
- * number whose low three bits are the operation. Blocks are named by slots: of the thread that
- * allocates and frees them (allocations take the slot freed last), or shared ones, used once.
- * The file is read through small buffers and the slots stand in a table of their own, so that
- * hardly any resident memory is the replayer's. */
+ * The file: a head, a head for each thread, how many threads take part in each epoch, then for
+ * each thread its calls in LEB128, each a number whose low three bits are the operation. Blocks
+ * are named by slots: of the thread that allocates and frees them (allocations take the slot
+ * freed last), or shared ones, used once. The file is read through small buffers and the slots
+ * stand in a table of their own, so that hardly any resident memory is the replayer's. */
 #include <fcntl.h>
 #include <sched.h>
 #include <stdatomic.h>
