@@ -9,6 +9,7 @@
 #include "big/big.h"
 #include "core/report.h"
 #include "hakmem.h"
+#include "learn/profile.h"
 #include "os/os.h"
 #include "tiny/tiny.h"
 
@@ -472,6 +473,7 @@ int hkm_mallopt(int parameter, int value)
 __attribute__((destructor)) static void at_exit(void)
 {
 	hkm_stats_at_exit();
+	hkm_profile_at_exit();
 }
 
 const char *hkm_version(void)

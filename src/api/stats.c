@@ -253,21 +253,6 @@ void hkm_malloc_stats(void)
 	print_to(STDERR_FILENO, put_table);
 }
 
-/* HAKMEM_STATS_FILE with %p replaced by the process id. */
-static void expand_path(const char *pattern, char *path, size_t size)
-{
-	struct hkm_text text = { .buffer = path, .capacity = size, .descriptor = -1 };
-	for (; *pattern != '\0'; pattern++) {
-		if (pattern[0] == '%' && pattern[1] == 'p') {
-			hkm_text_put(&text, "%d", getpid());
-			pattern++;
-		} else {
-			hkm_text_put(&text, "%c", *pattern);
-		}
-	}
-	hkm_text_finish(&text);
-}
-
 void hkm_stats_at_exit(void)
 {
 	/* 0: none, 1: a table, 2: JSON (options.def). */
@@ -277,7 +262,7 @@ void hkm_stats_at_exit(void)
 	bool to_file = hkm_options.stats_file[0] != '\0';
 	char path[HKM_OPTION_TEXT_BYTES + 32];
 	if (to_file) {
-		expand_path(hkm_options.stats_file, path, sizeof path);
+		hkm_text_expand_path(hkm_options.stats_file, path, sizeof path);
 		descriptor = hkm_os_create(path);
 		if (descriptor < 0) {
 			hkm_warn("HAKMEM_STATS_FILE=%s: cannot be written", path);

@@ -19,6 +19,8 @@ struct hkm_options hkm_options = {
 #include "core/options.def"
 };
 
+bool hkm_option_given[HKM_OPTIONS];
+
 static const char *variable(const char *name)
 {
 	size_t length = strlen(name);
@@ -73,36 +75,40 @@ bool hkm_parse_thousandths(const char *text, uint64_t *value)
 	return digits;
 }
 
-static void read_uint(const char *environment, uint64_t *value, uint64_t low, uint64_t high, const char *unit)
+/* Each of these reads one variable, and says whether it is there. */
+
+static bool read_uint(const char *environment, uint64_t *value, uint64_t low, uint64_t high, const char *unit)
 {
 	const char *text = variable(environment);
 	uint64_t parsed;
 	if (text == NULL)
-		return;
+		return false;
 	if (hkm_parse_uint(text, &parsed) && parsed >= low && parsed <= high)
 		*value = parsed;
 	else
 		hkm_warn("%s=%s: expected %lu..%lu %s; using %lu", environment, text, low, high, unit, *value);
+	return true;
 }
 
-static void read_real(const char *environment, uint64_t *value, uint64_t low, uint64_t high, const char *unit)
+static bool read_real(const char *environment, uint64_t *value, uint64_t low, uint64_t high, const char *unit)
 {
 	const char *text = variable(environment);
 	uint64_t parsed;
 	if (text == NULL)
-		return;
+		return false;
 	if (hkm_parse_thousandths(text, &parsed) && parsed >= low && parsed <= high)
 		*value = parsed;
 	else
 		hkm_warn("%s=%s: expected %lu.%03lu..%lu.%03lu (%s); using %lu.%03lu", environment, text, low / 1000,
 			 low % 1000, high / 1000, high % 1000, unit, *value / 1000, *value % 1000);
+	return true;
 }
 
-static void read_enum(const char *environment, uint64_t *value, const char *choices)
+static bool read_enum(const char *environment, uint64_t *value, const char *choices)
 {
 	const char *text = variable(environment);
 	if (text == NULL)
-		return;
+		return false;
 	size_t length = strlen(text);
 	uint64_t index = 0;
 	const char *standard = choices;
@@ -110,7 +116,7 @@ static void read_enum(const char *environment, uint64_t *value, const char *choi
 		size_t choice_length = strcspn(choice, "|");
 		if (length == choice_length && strncmp(choice, text, length) == 0) {
 			*value = index;
-			return;
+			return true;
 		}
 		if (index == *value)
 			standard = choice;
@@ -123,18 +129,20 @@ static void read_enum(const char *environment, uint64_t *value, const char *choi
 	memcpy(name, standard, cut);
 	name[cut] = '\0';
 	hkm_warn("%s=%s: expected %s; using %s", environment, text, choices, name);
+	return true;
 }
 
-static void read_text(const char *environment, char *value, const char *form)
+static bool read_text(const char *environment, char *value, const char *form)
 {
 	const char *text = variable(environment);
 	if (text == NULL)
-		return;
+		return false;
 	size_t length = strlen(text);
 	if (length < HKM_OPTION_TEXT_BYTES)
 		memcpy(value, text, length + 1);
 	else
 		hkm_warn("%s: expected %s of less than %d bytes; ignored", environment, form, HKM_OPTION_TEXT_BYTES);
+	return true;
 }
 
 void hkm_options_read(void)
@@ -143,13 +151,13 @@ void hkm_options_read(void)
 	if (getauxval(AT_SECURE) != 0)
 		return;
 #define HKM_OPTION_UINT(name, environment, standard, low, high, unit, meaning) \
-	read_uint(environment, &hkm_options.name, low, high, unit);
+	hkm_option_given[HKM_OPTION_##name] = read_uint(environment, &hkm_options.name, low, high, unit);
 #define HKM_OPTION_REAL(name, environment, standard, low, high, unit, meaning) \
-	read_real(environment, &hkm_options.name, low, high, unit);
+	hkm_option_given[HKM_OPTION_##name] = read_real(environment, &hkm_options.name, low, high, unit);
 #define HKM_OPTION_ENUM(name, environment, standard, choices, meaning) \
-	read_enum(environment, &hkm_options.name, choices);
+	hkm_option_given[HKM_OPTION_##name] = read_enum(environment, &hkm_options.name, choices);
 #define HKM_OPTION_TEXT(name, environment, standard, form, meaning) \
-	read_text(environment, hkm_options.name, form);
+	hkm_option_given[HKM_OPTION_##name] = read_text(environment, hkm_options.name, form);
 #include "core/options.def"
 	hkm_misuse_goes_on(hkm_options.on_error == 1);
 	if (hkm_options.stats != 0 && hkm_options.stats_file[0] == '\0')

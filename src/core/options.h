@@ -21,6 +21,20 @@ struct hkm_options {
 
 extern struct hkm_options hkm_options;
 
+/* A number for each option: HKM_OPTION_refill_blocks and so on. */
+enum hkm_option {
+#define HKM_OPTION_UINT(name, ...) HKM_OPTION_##name,
+#define HKM_OPTION_REAL(name, ...) HKM_OPTION_##name,
+#define HKM_OPTION_ENUM(name, ...) HKM_OPTION_##name,
+#define HKM_OPTION_TEXT(name, ...) HKM_OPTION_##name,
+#include "core/options.def"
+	HKM_OPTIONS
+};
+
+/* Whether the environment has the option's variable, with a good value or a bad one. Written by
+ * hkm_options_read, constant afterwards. */
+extern bool hkm_option_given[HKM_OPTIONS];
+
 /* Reads the environment. A value that is malformed or out of range gets one line on standard
  * error that names variable, value and range, and the default is used. */
 void hkm_options_read(void);

@@ -1,6 +1,8 @@
 /* text.c - see text.h. */
 #include "core/text.h"
 
+#include <unistd.h>
+
 #include "os/os.h"
 
 static void put_char(struct hkm_text *text, char c)
@@ -103,4 +105,18 @@ void hkm_text_finish(struct hkm_text *text)
 	} else if (text->capacity > 0) {
 		text->buffer[text->length] = '\0';
 	}
+}
+
+void hkm_text_expand_path(const char *pattern, char *path, size_t size)
+{
+	struct hkm_text text = { .buffer = path, .capacity = size, .descriptor = -1 };
+	for (; *pattern != '\0'; pattern++) {
+		if (pattern[0] == '%' && pattern[1] == 'p') {
+			hkm_text_put(&text, "%d", getpid());
+			pattern++;
+		} else {
+			hkm_text_put(&text, "%c", *pattern);
+		}
+	}
+	hkm_text_finish(&text);
 }

@@ -23,6 +23,9 @@ void hkm_text_put(struct hkm_text *text, const char *format, ...) __attribute__(
 void hkm_text_put_list(struct hkm_text *text, const char *format, va_list arguments)
 	__attribute__((format(printf, 2, 0)));
 
+/* Writes `pattern` to `path`, %p in it replaced by the process id; cuts what does not fit. */
+void hkm_text_expand_path(const char *pattern, char *path, size_t size);
+
 /* Writes what is buffered (descriptor >= 0), or terminates the buffer with a NUL. */
 void hkm_text_finish(struct hkm_text *text);
 

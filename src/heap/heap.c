@@ -7,6 +7,7 @@
 #include "big/big.h"
 #include "core/meta.h"
 #include "core/options.h"
+#include "learn/profile.h"
 #include "os/os.h"
 #include "tiny/tiny.h"
 
@@ -218,6 +219,7 @@ static void start_process(void)
 {
 	hkm_options_read();
 	hkm_policy_start();
+	hkm_profile_start();
 	hkm_span_start();
 	pthread_key_create(&thread_key, thread_exit);
 	started = true;

@@ -83,4 +83,14 @@ int hkm_os_kept_error(void);
 int hkm_os_create(const char *path);
 void hkm_os_close(int descriptor);
 
+/* Reads a file from its beginning, at most `size` bytes (any number) of it, without waiting for anybody to write it.
+ * Result: the bytes read, or -1 if it cannot be read. */
+int64_t hkm_os_read_file(const char *path, char *buffer, size_t size);
+
+/* Makes `length` bytes (any number) all that a file contains. A regular file, or none, is replaced in one step by a new
+ * one, so that whoever reads it, or fails halfway, finds the old contents or the new; what else the path leads to (a
+ * device, a pipe, a link) is written as it is.
+ * Result: whether everything was written; if not, a regular file is as it was. */
+bool hkm_os_write_file(const char *path, const char *text, size_t length);
+
 #endif

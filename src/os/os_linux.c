@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <stdio.h> /* rename */
 #include <string.h>
 #include <stdatomic.h>
 #include <sys/auxv.h>
@@ -195,18 +197,25 @@ uint64_t hkm_os_random(void)
 	return value * 0x9E3779B97F4A7C15u; /* Fibonacci hashing: spread what differs over all bits */
 }
 
-void hkm_os_write(int descriptor, const char *text, size_t length)
+/* Result: whether everything was written. */
+static bool write_all(int descriptor, const char *text, size_t length)
 {
-	int saved = errno;
 	while (length > 0) {
 		ssize_t written = write(descriptor, text, length);
 		if (written < 0 && errno == EINTR)
 			continue;
 		if (written <= 0)
-			break;
+			return false;
 		text += written;
 		length -= (size_t)written;
 	}
+	return true;
+}
+
+void hkm_os_write(int descriptor, const char *text, size_t length)
+{
+	int saved = errno;
+	write_all(descriptor, text, length);
 	errno = saved;
 }
 
@@ -281,4 +290,65 @@ void hkm_os_close(int descriptor)
 	int saved = errno;
 	close(descriptor);
 	errno = saved;
+}
+
+int64_t hkm_os_read_file(const char *path, char *buffer, size_t size)
+{
+	int saved = errno;
+	int64_t total = -1;
+	/* Opening a pipe that nobody writes to must not wait. */
+	int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (file >= 0) {
+		ssize_t got;
+		total = 0;
+		do {
+			got = read(file, buffer + total, size - (size_t)total);
+			total += got > 0 ? got : 0;
+		} while (got > 0 || (got < 0 && errno == EINTR));
+		if (got < 0)
+			total = -1;
+		close(file);
+	}
+	errno = saved;
+	return total;
+}
+
+/* Writes a new file beside `path`, which differs from those of other processes, and gives it that name. */
+static bool replace_file(const char *path, const char *text, size_t length)
+{
+	char temporary[PATH_MAX];
+	size_t end = strlen(path);
+	if (end + 16 > sizeof temporary)
+		return false;
+	memcpy(temporary, path, end);
+	temporary[end++] = '.';
+	for (unsigned pid = (unsigned)getpid(); pid != 0; pid /= 10)
+		temporary[end++] = (char)('0' + pid % 10);
+	temporary[end] = '\0';
+	int file = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0666);
+	if (file < 0)
+		return false;
+	bool written = write_all(file, text, length);
+	written = close(file) == 0 && written && rename(temporary, path) == 0;
+	if (!written)
+		unlink(temporary);
+	return written;
+}
+
+bool hkm_os_write_file(const char *path, const char *text, size_t length)
+{
+	int saved = errno;
+	struct stat status;
+	bool written = false;
+	if (lstat(path, &status) == 0 ? S_ISREG(status.st_mode) : errno == ENOENT) {
+		written = replace_file(path, text, length);
+	} else {
+		int file = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+		if (file >= 0) {
+			written = write_all(file, text, length);
+			close(file);
+		}
+	}
+	errno = saved;
+	return written;
 }
