@@ -108,6 +108,12 @@ static struct word take_word(struct word *line)
 	return word;
 }
 
+static struct word first_word(struct word line)
+{
+	skip_blanks(&line);
+	return take_word(&line);
+}
+
 /* Takes the next line of the text: without its newline, blanks around it, and comment. Result: false at the end, or
  * after an error. */
 static bool take_line(struct parser *parser)
@@ -118,14 +124,14 @@ static bool take_line(struct parser *parser)
 	parser->number++;
 	const char *newline = memchr(rest->start, '\n', rest->length);
 	if (newline == NULL)
-		return refuse(parser, take_word(&line), "no newline ends the line; was the file cut?");
+		return refuse(parser, first_word(line), "no newline ends the line; was the file cut?");
 	line.length = (size_t)(newline - line.start);
 	*rest = (struct word){ newline + 1, rest->length - line.length - 1 };
 	if (line.length > 0 && line.start[line.length - 1] == '\r')
 		line.length--;
 	for (size_t i = 0; i < line.length; i++)
 		if (((unsigned char)line.start[i] < ' ' && line.start[i] != '\t') || line.start[i] == 0x7f)
-			return refuse(parser, take_word(&line), "a control character; is this a text?");
+			return refuse(parser, first_word(line), "a control character; is this a text?");
 	const char *comment = line.length > 0 ? memchr(line.start, '#', line.length) : NULL;
 	if (comment != NULL)
 		line.length = (size_t)(comment - line.start);
