@@ -60,9 +60,21 @@ void command_directory(char directory[PATH_MAX]);
 /* The absolute path of the library: what HAKMEM_LIBRARY names, else the one that belongs to this command. */
 const char *command_library(void);
 
+/* Sets an option from NAME=VALUE; the words are separated in place. */
+void set_assignment(char *assignment);
+
+/* Sets an option that is a path. The file is opened when the program ends, which may be in another directory by then, so
+ * the path is made absolute. */
+void set_path(const char *name, const char *path);
+
+/* Becomes a program, with HAKMEM preloaded; `program`: its name and arguments, up to a NULL. */
+_Noreturn void become(char **program);
+
 /* The sub-commands; the result is the exit code. */
 int command_run(int argument_count, char **arguments);
 int command_options(int argument_count, char **arguments);
+int command_learn(int argument_count, char **arguments);
+int command_profile(int argument_count, char **arguments);
 int command_bench(int argument_count, char **arguments);
 
 #endif

@@ -1,4 +1,5 @@
-/* hakmem.c - the command `hakmem`: runs programs on HAKMEM, lists its options, measures it. */
+/* hakmem.c - the command `hakmem`: runs programs on HAKMEM, lists its options, measures it, and handles what it
+ * learned. */
 #include <argp.h>
 #include <errno.h>
 #include <stdarg.h>
@@ -15,6 +16,8 @@ static const struct command {
 	int (*run)(int argument_count, char **arguments);
 } commands[] = {
 	{ "run", "hakmem run", command_run },
+	{ "learn", "hakmem learn", command_learn },
+	{ "profile", "hakmem profile", command_profile },
 	{ "options", "hakmem options", command_options },
 	{ "bench", "hakmem bench", command_bench },
 };
@@ -42,7 +45,7 @@ static int run_command(int argument_count, char **arguments)
 			arguments[0] = shown_name;
 			return commands[i].run(argument_count, arguments);
 		}
-	fail(EXIT_WRONG_USE, "no command '%s'; there are: run, options, bench, help", arguments[0]);
+	fail(EXIT_WRONG_USE, "no command '%s'; there are: run, learn, profile, options, bench, help", arguments[0]);
 }
 
 /* `hakmem help [COMMAND]` is `hakmem [COMMAND] --help`. */
@@ -78,6 +81,8 @@ static const struct argp parser = {
 	.doc = "Runs programs on HAKMEM, a general-purpose memory allocator.\v"
 		   "Commands:\n"
 		   "  run [OPTION...] [--] PROGRAM [ARGUMENT...]   run a program on HAKMEM\n"
+		   "  learn -o FILE [--] PROGRAM [ARGUMENT...]     run a program, and keep what was learned\n"
+		   "  profile show|diff|merge FILE...              look at what was learned, or join it\n"
 		   "  options [--markdown|--json]                  list the options of HAKMEM\n"
 		   "  bench [OPTION...] [NAME...]                  measure HAKMEM against other allocators\n"
 		   "  help [COMMAND]                               this help, or that of a command\n\n"

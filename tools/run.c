@@ -83,8 +83,7 @@ static void set_option(const char *name, const char *value)
 	set_variable(option->environment, value);
 }
 
-/* NAME=VALUE */
-static void set_assignment(char *assignment)
+void set_assignment(char *assignment)
 {
 	char *equals = strchr(assignment, '=');
 	if (equals == NULL)
@@ -93,9 +92,7 @@ static void set_assignment(char *assignment)
 	set_option(assignment, equals + 1);
 }
 
-/* The file is opened when the program ends, which may be in another directory by then: from here on the path is
- * absolute. */
-static void set_stats_file(const char *path)
+void set_path(const char *name, const char *path)
 {
 	char *directory = path[0] == '/' ? NULL : getcwd(NULL, 0), *absolute;
 	if (path[0] != '/' && directory == NULL)
@@ -103,9 +100,18 @@ static void set_stats_file(const char *path)
 	if (asprintf(
 			&absolute, "%s%s%s", directory == NULL ? "" : directory, directory == NULL ? "" : "/", path) < 0)
 		fail(EXIT_WRONG_USE, "out of memory");
-	set_option("stats_file", absolute);
+	set_option(name, absolute);
 	free(absolute);
 	free(directory);
+}
+
+/* ---- The program ----------------------------------------------------------------------------------- */
+
+void become(char **program)
+{
+	preload(command_library());
+	execvp(program[0], program);
+	fail(errno == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE, "%s: %s", program[0], strerror(errno));
 }
 
 /* ---- The command line ------------------------------------------------------------------------------ */
@@ -164,13 +170,10 @@ int command_run(int argument_count, char **arguments)
 	struct request request = { 0 };
 	argp_parse(&parser, argument_count, arguments, ARGP_IN_ORDER, NULL, &request);
 	if (request.stats_file != NULL)
-		set_stats_file(request.stats_file);
+		set_path("stats_file", request.stats_file);
 	if (request.stats != NULL)
 		set_option("stats", request.stats);
 	else if (request.stats_file != NULL)
 		setenv("HAKMEM_STATS", "1", 0);
-	preload(command_library());
-	execvp(request.program[0], request.program);
-	fail(errno == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE, "%s: %s", request.program[0],
-		strerror(errno));
+	become(request.program);
 }
