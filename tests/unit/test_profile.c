@@ -455,6 +455,47 @@ static void numbers_are_taken_up_to_their_bounds_and_no_further(void **state)
 	EXPECT_REFUSED(HEADER "wmax_mid = 0.9\n", "2: wmax_mid: expected 1.000..4.000 ratio, not '0.9'");
 }
 
+/* ---- The process -------------------------------------------------------------------- */
+
+/* Makes the process's first allocation on a profile, and its last words; errno must not change. */
+static void start_on(const char *text, const char *out)
+{
+	char path[] = "/tmp/hakmem-profile-XXXXXX";
+	int file = mkstemp(path);
+
+	require(file >= 0 && write(file, text, strlen(text)) == (ssize_t)strlen(text), "temporary file");
+	close(file);
+	setenv("HAKMEM_PROFILE", path, 1);
+	setenv("HAKMEM_PROFILE_OUT", out, 1);
+	errno = 1234;
+	hkm_free(hkm_malloc(100));
+	require(errno == 1234, "reading a profile set errno to %d", errno);
+	hkm_profile_at_exit();
+	require(errno == 1234, "writing a profile set errno to %d", errno);
+	unlink(path);
+}
+
+ISOLATED(a_process_starts_from_its_profile)
+{
+	struct hkm_policy policy;
+
+	start_on(HEADER "hot_blocks = 100\nmid_dyn2 = 5200\n", "/dev/null");
+	hkm_policy_copy(&policy);
+	require(hkm_profile_loaded() && policy.hot_blocks == 100 && policy.dynamic_size[1] == 5200 &&
+		policy.hot_bytes == hkm_options.hot_bytes, "the profile is not used");
+}
+
+ISOLATED(a_process_starts_without_a_bad_profile)
+{
+	struct hkm_policy policy;
+
+	require(freopen("/dev/null", "w", stderr) != NULL, "/dev/null");
+	start_on(HEADER "hot_blocks = 100\nmid_dyn2 = 40000\n", "/no/where");
+	hkm_policy_copy(&policy);
+	require(!hkm_profile_loaded() && policy.hot_blocks == hkm_options.hot_blocks && policy.generation == 1,
+		"a bad profile is used");
+}
+
 /* ---- Texts that go wrong ------------------------------------------------------------- */
 
 /* Whether `part` has nothing but what `whole` has, too. */
@@ -627,6 +668,8 @@ int main(void)
 		cmocka_unit_test(keys_and_forms_that_are_refused),
 		cmocka_unit_test(keys_that_are_given_twice),
 		cmocka_unit_test(numbers_are_taken_up_to_their_bounds_and_no_further),
+		cmocka_unit_test(a_process_starts_from_its_profile),
+		cmocka_unit_test(a_process_starts_without_a_bad_profile),
 		cmocka_unit_test(a_text_that_ends_too_early_is_noticed_within_a_line),
 		cmocka_unit_test(a_line_that_is_cut_harms_no_other),
 		cmocka_unit_test(mutated_texts_do_no_harm),
