@@ -63,8 +63,8 @@ const char *command_library(void);
 /* Sets an option from NAME=VALUE; the words are separated in place. */
 void set_assignment(char *assignment);
 
-/* Sets an option that is a path. The file is opened when the program ends, which may be in another directory by then, so
- * the path is made absolute. */
+/* Sets an option that is a path. The file is opened when the program ends, which may be in another directory by then,
+ * so the path is made absolute. */
 void set_path(const char *name, const char *path);
 
 /* Becomes a program, with HAKMEM preloaded; `program`: its name and arguments, up to a NULL. */

@@ -84,8 +84,8 @@ static bool is_dynamic(unsigned key)
 	       (key >= HKM_PROFILE_FIELDS && (key - HKM_PROFILE_FIELDS) % HKM_ACE_CLASSES >= HKM_DYN1);
 }
 
-/* Adds what a profile's slots of that size say of a capacity; "none", size 0, is said once. Result: whether there is such a
- * slot; *weight: of their sizes, added up. */
+/* Adds what a profile's slots of that size say of a capacity; "none", size 0, is said once. Result: whether there is
+ * such a slot; *weight: the weights of their sizes are added to it. */
 static bool add_slots(const struct hkm_profile *profile, unsigned slot, uint64_t size, unsigned array,
 	struct votes *votes, uint64_t *weight)
 {

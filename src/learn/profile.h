@@ -8,9 +8,10 @@
  *   hot_blocks = 512 120        # key = value weight
  *   cache_blocks.5120 = 8 90
  *
- * Invariants: a present value lies in the range of its key, and a weight is at most HKM_PROFILE_MOST, whoever filled the
- * profile (hkm_profile_set clamps, hkm_profile_parse refuses). A text is taken whole or not at all. Nothing here
- * allocates or changes errno; nothing is shared between threads but what hkm_profile_start sets.
+ * Invariants: a present value lies in the range of its key, and a weight is at most HKM_PROFILE_MOST, whoever filled
+ * the profile (hkm_profile_set clamps, hkm_profile_parse refuses). A text is taken whole or not at all. Nothing here
+ * allocates or changes errno; nothing is shared between threads but what hkm_profile_start sets, so any thread may
+ * call the functions on a profile of its own.
  * Included by the learner, by the command `hakmem`, and, for start and exit, by heap.c and api/malloc.c.
  */
 #ifndef HKM_PROFILE_H
@@ -87,8 +88,8 @@ void hkm_profile_from_policy(struct hkm_profile *profile, const struct hkm_polic
  * mid_cache_bytes, large_cache_bytes, and the dynamic class's size. */
 void hkm_profile_yield_to_options(struct hkm_profile *profile);
 
-/* Reads a file. Result: whether it is good; if not, *profile is empty and one line on standard error names the file and,
- * as far as there are any, the line and the key. */
+/* Reads a file. Result: whether it is good; if not, *profile is empty and one line on standard error names the file
+ * and, as far as there are any, the line and the key. */
 bool hkm_profile_load(const char *path, struct hkm_profile *profile);
 
 /* Writes a file, in one step (see hkm_os_write_file). If that fails, one line on standard error says so. */

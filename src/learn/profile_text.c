@@ -275,7 +275,7 @@ bool hkm_profile_parse(const char *text, size_t length, struct hkm_profile *prof
 	return good;
 }
 
-/* ---- Writing ------------------------------------------------------------------------------------------------------- */
+/* ---- Writing --------------------------------------------------------------------------------------------------- */
 
 size_t hkm_profile_write(const struct hkm_profile *profile, char *buffer, size_t size)
 {

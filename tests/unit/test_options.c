@@ -314,6 +314,26 @@ ISOLATED(names_that_only_begin_alike_are_not_options)
 	require(hkm_options.stats == 0, "HAKMEM_STATSX was taken for HAKMEM_STATS");
 }
 
+/* A bad value counts as given: its message promises the default, whatever a profile says. */
+ISOLATED(it_is_known_which_options_are_given)
+{
+	setenv("HAKMEM_HOT_BLOCKS", "9", 1);
+	setenv("HAKMEM_WMAX_MID", "1.5", 1);
+	setenv("HAKMEM_STATS_FILE", "x", 1);
+	setenv("HAKMEM_ON_ERROR", "warn", 1);
+	setenv("HAKMEM_HOT_BYTES", "many", 1);
+	catch_standard_error();
+	hkm_options_read();
+	for (unsigned option = 0; option < HKM_OPTIONS; option++) {
+		bool given = option == HKM_OPTION_hot_blocks || option == HKM_OPTION_wmax_mid ||
+			option == HKM_OPTION_stats_file || option == HKM_OPTION_on_error ||
+			option == HKM_OPTION_hot_bytes;
+
+		if (hkm_option_given[option] != given)
+			show("%s is taken for %s given%s\n", &options[option], given ? "not" : "", "");
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -326,6 +346,7 @@ int main(void)
 		cmocka_unit_test(texts_are_taken_whole_or_not_at_all),
 		cmocka_unit_test(a_refusal_names_value_range_and_default),
 		cmocka_unit_test(names_that_only_begin_alike_are_not_options),
+		cmocka_unit_test(it_is_known_which_options_are_given),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

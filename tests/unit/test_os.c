@@ -4,8 +4,11 @@
 #include "unit.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 
 #include "os/os.h"
@@ -263,6 +266,93 @@ static void files_are_created_empty_and_written_whole(void **state)
 	unlink(path);
 }
 
+/* The file at `path` has these contents, by the library and by the system, and errno does not change. */
+static void expect_contents(const char *path, const char *text)
+{
+	char buffer[64] = { 0 };
+
+	errno = MARK;
+	assert_int_equal(hkm_os_read_file(path, buffer, sizeof buffer), strlen(text));
+	assert_int_equal(errno, MARK);
+	assert_string_equal(buffer, text);
+}
+
+static void expect_written(const char *path, const char *text, bool good)
+{
+	errno = MARK;
+	assert_int_equal(hkm_os_write_file(path, text, strlen(text)), good);
+	assert_int_equal(errno, MARK);
+}
+
+static void files_are_read_up_to_a_bound(void **state)
+{
+	char directory[] = "/tmp/hakmem-os-XXXXXX", path[64], buffer[8] = "yyyyyyy";
+
+	(void)state;
+	require(mkdtemp(directory) != NULL, "temporary directory");
+	sprintf(path, "%s/file", directory);
+	expect_written(path, "abcdef", true);
+	expect_contents(path, "abcdef");
+	assert_int_equal(hkm_os_read_file(path, buffer, 4), 4);
+	assert_string_equal(buffer, "abcdyyy");
+	assert_int_equal(hkm_os_read_file("/dev/zero", buffer, sizeof buffer), sizeof buffer);
+	errno = MARK;
+	assert_int_equal(hkm_os_read_file("/no/where", buffer, sizeof buffer), -1);
+	assert_int_equal(hkm_os_read_file(directory, buffer, sizeof buffer), -1);
+	assert_int_equal(errno, MARK);
+	assert_int_equal(unlink(path) + rmdir(directory), 0);
+}
+
+static void files_are_replaced_in_one_step(void **state)
+{
+	char directory[] = "/tmp/hakmem-os-XXXXXX", path[64], link_path[64], old[8] = { 0 };
+	struct stat before, after;
+	int file;
+
+	(void)state;
+	require(mkdtemp(directory) != NULL, "temporary directory");
+	sprintf(path, "%s/file", directory);
+	sprintf(link_path, "%s/link", directory);
+	expect_written(path, "first", true);
+	file = open(path, O_RDONLY);
+	expect_written(path, "2nd", true);
+	/* Whoever had it open reads the old file to its end. */
+	assert_int_equal(read(file, old, sizeof old), 5);
+	assert_string_equal(old, "first");
+	close(file);
+	expect_contents(path, "2nd");
+	/* A link stays a link, a device a device. */
+	assert_int_equal(symlink(path, link_path), 0);
+	expect_written(link_path, "third", true);
+	assert_true(lstat(link_path, &after) == 0 && S_ISLNK(after.st_mode));
+	expect_contents(path, "third");
+	assert_int_equal(lstat("/dev/null", &before), 0);
+	expect_written("/dev/null", "4th", true);
+	assert_true(lstat("/dev/null", &after) == 0 && after.st_ino == before.st_ino && S_ISCHR(after.st_mode));
+	/* What fails leaves the file and nothing else. */
+	expect_written("/dev/full", "5th", false);
+	expect_written("/no/where", "6th", false);
+	expect_written(directory, "7th", false);
+	assert_int_equal(unlink(path) + unlink(link_path) + rmdir(directory), 0);
+}
+
+/* A full disk, played by a limit on the size of files. */
+ISOLATED(a_file_that_cannot_be_written_whole_stays_as_it_was)
+{
+	char directory[] = "/tmp/hakmem-os-XXXXXX", path[64], buffer[64] = { 0 };
+	struct rlimit limit = { 4, 4 };
+
+	require(mkdtemp(directory) != NULL, "temporary directory");
+	sprintf(path, "%s/file", directory);
+	require(hkm_os_write_file(path, "whole", 5), "cannot write");
+	signal(SIGXFSZ, SIG_IGN);
+	require(setrlimit(RLIMIT_FSIZE, &limit) == 0, "setrlimit");
+	require(!hkm_os_write_file(path, "longer", 6), "a part was taken for the whole");
+	require(hkm_os_read_file(path, buffer, sizeof buffer) == 5 && strcmp(buffer, "whole") == 0,
+		"the file is \"%s\"", buffer);
+	require(unlink(path) == 0 && rmdir(directory) == 0, "something is left behind");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -278,6 +368,9 @@ int main(void)
 		cmocka_unit_test(advice_on_huge_pages_changes_no_contents),
 		cmocka_unit_test(figures_of_system_and_process_are_plausible),
 		cmocka_unit_test(files_are_created_empty_and_written_whole),
+		cmocka_unit_test(files_are_read_up_to_a_bound),
+		cmocka_unit_test(files_are_replaced_in_one_step),
+		cmocka_unit_test(a_file_that_cannot_be_written_whole_stays_as_it_was),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
