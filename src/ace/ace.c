@@ -109,7 +109,7 @@ void *hkm_ace_alloc_aligned(struct hkm_heap *heap, size_t size, size_t alignment
 {
 	/* Blocks start at multiples of their size in a span that is aligned to 64 KiB; Large ones at its start. */
 	unsigned class = hkm_ace_class(hkm_max(size, HKM_TINY_MAX + 1));
-	while (!hkm_ace_is_large(class) && hkm_ace_static_size(class) % alignment != 0)
+	while (!hkm_ace_is_large(class) && (hkm_ace_static_size(class) & (alignment - 1)) != 0)
 		class++;
 	struct hkm_cache *cache = &heap->caches[class];
 	void *block;
