@@ -3,7 +3,7 @@
 
 #include "core/report.h"
 
-#define CACHE_LEAST ((size_t)32 << 10) /* a thread's caches may hold so much, however many threads there are */
+#define CACHE_LEAST ((size_t)16 << 10) /* a thread's caches may hold so much, however many threads there are */
 
 static unsigned class_of(const struct hkm_heap *heap, const struct hkm_cache *cache)
 {
