@@ -119,6 +119,7 @@ void become(char **program)
 struct request {
 	const char *stats;      /* the form of the statistics; NULL: as the environment says */
 	const char *stats_file; /* NULL: as the environment says */
+	bool explain;
 	char **program;         /* and its arguments; ends with NULL */
 };
 
@@ -131,6 +132,9 @@ static error_t take(int key, char *value, struct argp_state *state)
 		return 0;
 	case 'f':
 		request->stats_file = value;
+		return 0;
+	case 'e':
+		request->explain = true;
 		return 0;
 	case 's':
 		set_assignment(value);
@@ -154,6 +158,7 @@ int command_run(int argument_count, char **arguments)
 			"print statistics at exit: a table, or with --stats=json one JSON object", 0 },
 		{ "stats-file", 'f', "FILE", 0,
 			"write the statistics to FILE instead of standard error; %p in it becomes the process id", 0 },
+		{ "explain", 'e', NULL, 0, "learn, and print at exit what was learned and what it was worth", 0 },
 		{ "set", 's', "NAME=VALUE", 0, "set an option (see: hakmem options); may be repeated", 0 },
 		{ 0 },
 	};
@@ -175,5 +180,9 @@ int command_run(int argument_count, char **arguments)
 		set_option("stats", request.stats);
 	else if (request.stats_file != NULL)
 		setenv("HAKMEM_STATS", "1", 0);
+	if (request.explain) {
+		set_option("explain", "1");
+		setenv("HAKMEM_LEARN", "1", 0);
+	}
 	become(request.program);
 }

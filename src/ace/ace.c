@@ -90,8 +90,11 @@ HKM_SLOW static void *miss(struct hkm_heap *heap, size_t size, bool *zeroed)
 	struct hkm_cache *cache = &heap->caches[class_for(heap, size)];
 	void *block = cache->count > 0 ? cache_pop(heap, cache) : take_larger(heap, policy, size);
 	hkm_count(block != NULL ? &cache->hits : &cache->misses, 1);
-	if (block == NULL)
+	if (block == NULL) {
+		if (HKM_UNLIKELY(heap->metered))
+			hkm_meter_miss(&heap->meter, class_of(heap, cache), size);
 		block = refill(heap, policy, cache);
+	}
 	hkm_heap_leave(heap);
 	return block != NULL ? hand_out(block, size, zeroed) : NULL;
 }
@@ -160,8 +163,12 @@ HKM_SLOW static void free_slow(struct hkm_heap *heap, struct hkm_cache *cache, u
 	struct hkm_slab *slab = hkm_span_head(&hkm_window.slabs[hkm_slice_of(block)]);
 	hkm_ace_set_limit(heap, policy);
 	bool fits = slab->block_size == cache->block_size && cache->capacity > 0;
-	if (fits && cache->count >= cache->capacity)
-		cache_give(heap, policy, cache, cache->count - cache->capacity / 2);
+	if (fits && cache->count >= cache->capacity) {
+		uint32_t given = cache->count - cache->capacity / 2;
+		cache_give(heap, policy, cache, given);
+		if (HKM_UNLIKELY(heap->metered))
+			hkm_meter_overflow(&heap->meter, class, given, cache->capacity);
+	}
 	if (fits && heap->cached_bytes + cache->block_size <= heap->cache_limit) {
 		cache->slots[cache->count++] = block;
 		heap->cached_bytes += cache->block_size;
@@ -185,7 +192,7 @@ void hkm_ace_free(struct hkm_heap *heap, struct hkm_slab *slab, void *pointer, c
 	unsigned class = slab->class;
 	if (HKM_UNLIKELY(heap == NULL)) {
 		hkm_lock_acquire(&hkm_guest.lock);
-		hkm_pool_give(hkm_policy_get(&hkm_guest), class, &pointer, 1);
+		hkm_pool_give(hkm_policy_read(&hkm_guest), class, &pointer, 1);
 		hkm_lock_release(&hkm_guest.lock);
 		return;
 	}
@@ -224,6 +231,7 @@ bool hkm_ace_resize(struct hkm_slab *slab, void *pointer, size_t size)
 	if (slices < slab->slices)
 		hkm_span_shrink(slab, slices);
 	HKM_ASSERT(*hkm_state_of(pointer) == hkm_state(HKM_STATE_LIVE, pointer));
+	hkm_pool_note_resize(slab->block_size, block_size);
 	slab->class = (uint8_t)class;
 	slab->block_size = block_size;
 	slab->reciprocal = (uint32_t)((((uint64_t)1 << 32) + block_size - 1) / block_size);

@@ -57,6 +57,15 @@ size_t hkm_pool_trim(void);
 /* Block size of a class for statistics; 0 for a DYN class without a size. */
 uint32_t hkm_pool_block_size(unsigned class);
 
+/* Bytes in blocks that are not in the pools: with the program or in thread caches; by layer. Any thread; advice. */
+struct hkm_pool_bytes {
+	uint64_t mid, large;
+};
+struct hkm_pool_bytes hkm_pool_out(void);
+
+/* A Large block that is out has another size now. */
+void hkm_pool_note_resize(uint32_t old_size, uint32_t new_size);
+
 /* The pools' locks, for fork only. */
 void hkm_pool_lock_all(void);
 void hkm_pool_unlock_all(void);

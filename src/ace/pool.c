@@ -16,6 +16,7 @@ struct pool {
 	struct hkm_slab *first, *last; /* spans with free blocks */
 	uint32_t empty;                /* of those, the ones without a block in use */
 	bool idle;                     /* nothing was taken since hkm_pool_release_idle */
+	hkm_counter out_bytes;         /* in blocks taken and not given back; below 0 where hkm_ace_resize moved some */
 };
 
 static struct pool pools[HKM_ACE_CLASSES];
@@ -23,6 +24,9 @@ static struct pool pools[HKM_ACE_CLASSES];
 /* Empty spans in all Mid and all Large pools: written under different pools' locks, hence atomic; relaxed,
  * as a budget may be off by one for a moment. */
 static _Atomic uint32_t kept_mid, kept_large;
+
+/* What hkm_ace_resize has added to the Large blocks that are out; relaxed: a figure for statistics. */
+static _Atomic uint64_t resized_bytes;
 
 static _Atomic uint32_t *kept_of(unsigned class)
 {
@@ -154,6 +158,7 @@ size_t hkm_pool_take(struct hkm_heap *heap, const struct hkm_policy *policy, uns
 		if (slab->free_bits == 0)
 			list_remove(pool, slab);
 	}
+	hkm_count(&pool->out_bytes, taken * block_size);
 	hkm_lock_release(&pool->lock);
 	return taken;
 }
@@ -166,6 +171,7 @@ static void give_one(struct pool *pool, const struct hkm_policy *policy, unsigne
 	HKM_ASSERT((slab->free_bits & bit) == 0 && slab->in_use > 0);
 	slab->free_bits |= bit;
 	slab->in_use--;
+	hkm_count(&pool->out_bytes, -(uint64_t)slab->block_size);
 	bool current = slab->block_size == pool->block_size;
 	if (slab->in_use == 0) {
 		uint32_t budget = hkm_ace_is_large(class) ? policy->budget_large : policy->budget_mid;
@@ -249,6 +255,19 @@ size_t hkm_pool_trim(void)
 		hkm_lock_release(&pool->lock);
 	}
 	return bytes;
+}
+
+struct hkm_pool_bytes hkm_pool_out(void)
+{
+	struct hkm_pool_bytes out = { .large = atomic_load_explicit(&resized_bytes, memory_order_relaxed) };
+	for (unsigned class = 0; class < HKM_ACE_CLASSES; class++)
+		*(hkm_ace_is_large(class) ? &out.large : &out.mid) += hkm_counted(&pools[class].out_bytes);
+	return out;
+}
+
+void hkm_pool_note_resize(uint32_t old_size, uint32_t new_size)
+{
+	atomic_fetch_add_explicit(&resized_bytes, (uint64_t)new_size - old_size, memory_order_relaxed);
 }
 
 HKM_RACY uint32_t hkm_pool_block_size(unsigned class)

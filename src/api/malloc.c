@@ -48,6 +48,8 @@ static void *allocate_tiny(struct hkm_heap *heap, size_t size)
 static void *allocate_big(struct hkm_heap *heap, size_t size, size_t alignment, bool *zeroed)
 {
 	const struct hkm_policy *policy = hkm_heap_enter(heap);
+	if (HKM_UNLIKELY(heap->metered))
+		hkm_meter_exact(&heap->meter);
 	hkm_heap_poll_entered(heap, policy);
 	void *block = hkm_big_alloc(policy, size, alignment, zeroed);
 	if (*zeroed) { /* fresh memory: as much that lies idle below goes */
@@ -162,13 +164,15 @@ static bool free_big(struct hkm_heap *heap, void *pointer)
 	bool found;
 	if (heap != NULL) {
 		const struct hkm_policy *policy = hkm_heap_enter(heap);
+		if (HKM_UNLIKELY(heap->metered))
+			hkm_meter_exact(&heap->meter);
 		hkm_heap_poll_entered(heap, policy);
 		found = hkm_big_free(policy, pointer);
 		hkm_heap_leave(heap);
 		hkm_heap_expect_tick(heap);
 	} else {
 		hkm_lock_acquire(&hkm_guest.lock);
-		found = hkm_big_free(hkm_policy_get(&hkm_guest), pointer);
+		found = hkm_big_free(hkm_policy_read(&hkm_guest), pointer);
 		hkm_lock_release(&hkm_guest.lock);
 	}
 	return found;
@@ -351,6 +355,8 @@ static void *resize_in_place(void *pointer, size_t usable, size_t size)
 	if (size < HKM_LARGE_MAX)
 		return NULL;
 	const struct hkm_policy *policy = hkm_heap_enter(heap);
+	if (HKM_UNLIKELY(heap->metered))
+		hkm_meter_exact(&heap->meter);
 	void *moved = hkm_big_resize(policy, pointer, size);
 	hkm_heap_leave(heap);
 	return moved;

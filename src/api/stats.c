@@ -15,6 +15,7 @@
 #include "core/report.h"
 #include "core/text.h"
 #include "hakmem.h"
+#include "learn/explain.h"
 #include "os/os.h"
 
 struct class_stats {
@@ -168,9 +169,11 @@ static void put_json(struct hkm_text *text, const struct stats *stats)
 	const struct hkm_big_stats *big = &stats->big;
 	hkm_text_put(text,
 		     "]},\"big\":{\"live_bytes\":%zu,\"cached_bytes\":%zu,\"mappings\":%zu,\"hits\":%lu,\"misses\":%lu,"
-		     "\"remaps\":%lu,\"purged_bytes\":%lu}}",
+		     "\"remaps\":%lu,\"purged_bytes\":%lu}",
 		     big->live_bytes, big->cached_bytes, big->mappings, big->hits, big->misses, big->remaps,
 		     big->purged_bytes);
+	hkm_service_report(hkm_explain_json, text);
+	hkm_text_put(text, "}");
 }
 
 size_t hkm_stats_json(char *buf, size_t n)
@@ -222,6 +225,7 @@ static void put_table(struct hkm_text *text, const struct stats *stats)
 		     stats->policy_generation);
 	hkm_text_put(text, "  Tiny blocks carved %lu; remote frees %lu in %lu messages, %lu received\n", stats->carved,
 		     stats->remote_sent, stats->remote_messages, stats->remote_received);
+	hkm_service_report(hkm_explain_table, text);
 	hkm_text_put(text, "\n  %-6s %10s %10s %10s %8s %12s %12s\n", "layer", "live KiB", "held KiB", "cached KiB", "spans",
 		     "hits", "misses");
 	/* L0's hits are not counted: that would be work on the fast path. Its misses are refills. */
@@ -253,10 +257,23 @@ void hkm_malloc_stats(void)
 	print_to(STDERR_FILENO, put_table);
 }
 
+/* What was learned, on standard error. */
+static void explain(void)
+{
+	char buffer[1024];
+	struct hkm_text text = { .buffer = buffer, .capacity = sizeof buffer, .descriptor = hkm_os_kept_error() };
+	hkm_service_report(hkm_explain_people, &text);
+	hkm_text_finish(&text);
+}
+
 void hkm_stats_at_exit(void)
 {
+	if (hkm_heap_first() == NULL)
+		return;
+	if (hkm_options.explain == 1)
+		explain();
 	/* 0: none, 1: a table, 2: JSON (options.def). */
-	if (hkm_options.stats == 0 || hkm_heap_first() == NULL)
+	if (hkm_options.stats == 0)
 		return;
 	int descriptor = hkm_os_kept_error();
 	bool to_file = hkm_options.stats_file[0] != '\0';

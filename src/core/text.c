@@ -107,6 +107,16 @@ void hkm_text_finish(struct hkm_text *text)
 	}
 }
 
+void hkm_text_put_real(struct hkm_text *text, double value)
+{
+	if (value < 0)
+		hkm_text_put(text, "-");
+	double size = value < 0 ? -value : value;
+	/* Anything larger is as good as infinite to whoever reads it; what is not a number is 0. */
+	uint64_t thousandths = size < 1e15 ? (uint64_t)(size * 1000 + 0.5) : size >= 1e15 ? (uint64_t)1e18 : 0;
+	hkm_text_put(text, "%lu.%03u", thousandths / 1000, (unsigned)(thousandths % 1000));
+}
+
 void hkm_text_expand_path(const char *pattern, char *path, size_t size)
 {
 	struct hkm_text text = { .buffer = path, .capacity = size, .descriptor = -1 };

@@ -23,6 +23,9 @@ void hkm_text_put(struct hkm_text *text, const char *format, ...) __attribute__(
 void hkm_text_put_list(struct hkm_text *text, const char *format, va_list arguments)
 	__attribute__((format(printf, 2, 0)));
 
+/* Puts a number with three places behind the point. */
+void hkm_text_put_real(struct hkm_text *text, double value);
+
 /* Writes `pattern` to `path`, %p in it replaced by the process id; cuts what does not fit. */
 void hkm_text_expand_path(const char *pattern, char *path, size_t size);
 

@@ -38,6 +38,9 @@ static _Atomic bool fork_hooks_installed;
  * costs at most that slab; the checks of the debug build would call it broken. */
 static bool is_forked;
 
+_Atomic uint64_t hkm_window_end_ms = UINT64_MAX;
+static bool metered; /* written while the process starts */
+
 /* Counts malloc_trim calls; heaps compare it with what they have followed. */
 static _Atomic uint64_t trim_requests;
 
@@ -62,11 +65,22 @@ const struct hkm_policy *hkm_heap_enter(struct hkm_heap *heap)
 	HKM_ASSERT(!heap->in_slow_path);
 	heap->in_slow_path = true;
 	atomic_signal_fence(memory_order_seq_cst); /* before anything that a signal handler could find half done */
+	if (HKM_UNLIKELY(heap->metered))
+		hkm_meter_begin(&heap->meter);
 	hkm_lock_acquire(&heap->reader.lock);
-	const struct hkm_policy *policy = hkm_policy_get(&heap->reader);
+	const struct hkm_policy *policy = hkm_policy_read(&heap->reader);
 	if (HKM_UNLIKELY(heap->policy_generation != policy->generation))
 		apply(heap, policy);
 	return policy;
+}
+
+/* The window is over, and this thread has noticed: it calls the learner, outside of its heap. */
+HKM_SLOW static void call_learner(struct hkm_heap *heap)
+{
+	heap->window_over = false;
+	hkm_heap_guard(heap, true);
+	hkm_learning.window_over(heap->last_poll_ms);
+	hkm_heap_guard(heap, false);
 }
 
 void hkm_heap_leave(struct hkm_heap *heap)
@@ -84,8 +98,12 @@ void hkm_heap_leave(struct hkm_heap *heap)
 	if (HAKMEM_DEBUG && !is_forked && ++heap->debug_leaves % 32 == 0)
 		hkm_tiny_check(heap);
 	hkm_lock_release_quietly(&heap->reader.lock);
+	if (HKM_UNLIKELY(heap->metered))
+		hkm_meter_end(&heap->meter);
 	atomic_signal_fence(memory_order_seq_cst);
 	heap->in_slow_path = false;
+	if (HKM_UNLIKELY(heap->window_over))
+		call_learner(heap);
 }
 
 /* ---- Housekeeping --------------------------------------------------------------------------------- */
@@ -104,6 +122,8 @@ static void tick(struct hkm_heap *heap, const struct hkm_policy *policy, uint64_
 {
 	uint64_t delay = policy->purge_delay_ms, before = now > delay ? now - delay : 0;
 	heap->next_tick_ms = now + hkm_max(CLOCK_TICK_MS, hkm_min(delay / 4, 250));
+	if (HKM_UNLIKELY(heap->metered))
+		hkm_meter_exact(&heap->meter);
 	uint64_t requests = atomic_load_explicit(&trim_requests, memory_order_relaxed);
 	hkm_remote_receive(heap);
 	hkm_remote_send_all(heap);
@@ -129,6 +149,8 @@ static bool poll(struct hkm_heap *heap, uint64_t *now)
 	uint64_t elapsed = *now - heap->last_poll_ms;
 	heap->last_poll_ms = *now;
 	hkm_span_note_time(*now);
+	if (HKM_UNLIKELY(*now >= atomic_load_explicit(&hkm_window_end_ms, memory_order_relaxed)))
+		heap->window_over = true;
 	if (elapsed <= CLOCK_TICK_MS)
 		heap->grant = heap->grant * 2 < GRANT_MAX ? heap->grant * 2 : GRANT_MAX;
 	else if (elapsed > SLOW_POLL_MS)
@@ -139,10 +161,14 @@ static bool poll(struct hkm_heap *heap, uint64_t *now)
 void hkm_heap_poll(struct hkm_heap *heap)
 {
 	uint64_t now;
-	if (heap->in_slow_path || !poll(heap, &now))
+	if (heap->in_slow_path)
 		return;
-	tick(heap, hkm_heap_enter(heap), now);
-	hkm_heap_leave(heap);
+	if (poll(heap, &now)) {
+		tick(heap, hkm_heap_enter(heap), now);
+		hkm_heap_leave(heap);
+	} else if (HKM_UNLIKELY(heap->window_over)) {
+		call_learner(heap);
+	}
 }
 
 void hkm_heap_poll_entered(struct hkm_heap *heap, const struct hkm_policy *policy)
@@ -173,6 +199,7 @@ static struct hkm_heap *heap_new(void)
 		return NULL;
 	HKM_ASSERT(((uintptr_t)heap & (HKM_HEAP_ALIGNMENT - 1)) == 0);
 	heap->grant = GRANT_MIN;
+	heap->metered = metered;
 	hkm_policy_register(&heap->reader);
 	heap->next_heap = atomic_load_explicit(&all_heaps, memory_order_relaxed);
 	/* release: pairs with the acquire in hkm_heap_first. */
@@ -221,6 +248,7 @@ static void start_process(void)
 	hkm_policy_start();
 	hkm_profile_start();
 	hkm_span_start();
+	hkm_learning.start();
 	pthread_key_create(&thread_key, thread_exit);
 	started = true;
 }
@@ -286,6 +314,11 @@ struct hkm_heap *hkm_heap_get(void)
 	return heap_acquire();
 }
 
+void hkm_heap_meter_all(void)
+{
+	metered = true;
+}
+
 /* ---- malloc_trim --------------------------------------------------------------------------------------- */
 
 size_t hkm_heap_trim_all(void)
@@ -307,7 +340,7 @@ size_t hkm_heap_trim_all(void)
 	for (struct hkm_heap *heap = abandoned_heaps; heap != NULL; heap = heap->next_abandoned) {
 		hkm_lock_acquire(&heap->reader.lock);
 		hkm_remote_receive(heap);
-		hkm_ace_flush(heap, hkm_policy_get(&heap->reader)); /* a child of fork inherits full caches */
+		hkm_ace_flush(heap, hkm_policy_read(&heap->reader)); /* a child of fork inherits full caches */
 		bytes += hkm_tiny_trim(heap);
 		hkm_tiny_close(heap);
 		hkm_lock_release(&heap->reader.lock);
@@ -387,6 +420,7 @@ void hkm_heap_fork_child(void)
 			orphan(heap);
 	}
 	hkm_lock_reset(&registry_lock);
+	hkm_learning.forked();
 	if (own != NULL)
 		hkm_heap_guard(own, false);
 }

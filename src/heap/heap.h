@@ -20,6 +20,7 @@
 
 #include <stdatomic.h>
 
+#include "heap/meter.h"
 #include "policy/policy.h"
 #include "span/span.h"
 
@@ -55,6 +56,7 @@ HKM_STATIC_ASSERT(sizeof(struct hkm_tiny) <= 64, "one cache line");
 struct hkm_tiny_counters {
 	hkm_counter slabs;            /* owned in all */
 	hkm_counter refills;
+	hkm_counter allocations;      /* served by hot lists, if metered; counted at grants, so it lags behind */
 };
 
 /* Blocks freed by this thread for one other heap, waiting to be sent. Owner only. */
@@ -87,6 +89,8 @@ struct hkm_heap {
 
 	struct hkm_reader reader;   /* its lock: see above */
 	bool in_slow_path;          /* a signal handler that finds it set must not enter; owner only */
+	bool metered;               /* its meter runs: constant */
+	bool window_over;           /* the learner is to be called when the slow path has been left; owner only */
 	bool expecting;             /* holds or has freed memory that a later tick gives back */
 	_Atomic bool abandoned;     /* has no thread; written under the registry and the reader's lock */
 	int32_t grant;              /* frees that a hot list takes between two looks at the clock */
@@ -108,6 +112,7 @@ struct hkm_heap {
 	struct hkm_heap *next_heap; /* all heaps; constant once linked */
 	struct hkm_heap *next_abandoned; /* guarded by the registry lock */
 	struct hkm_heap_counters counters;
+	struct hkm_meter meter;
 
 	_Alignas(64) struct hkm_tiny tiny[HKM_TINY_CLASSES];
 	struct hkm_tiny_counters tiny_counters[HKM_TINY_CLASSES];
@@ -179,6 +184,28 @@ void hkm_heap_drain_abandoned(struct hkm_heap *heap);
 
 /* Heaps that have a thread now; advice. */
 uint32_t hkm_heap_active(void);
+
+/* ---- The learner ----
+ *
+ * learn/ stands above the layers, and reads their counters; they do not know it. This table is all that heap.c
+ * calls of it. */
+struct hkm_learning {
+	/* The process starts: options are read, the first policy stands; no heap exists yet. */
+	void (*start)(void);
+	/* hkm_window_end_ms has passed. Called outside of every lock by a thread that has just looked at the clock;
+	 * its heap, if it has one, is guarded. */
+	void (*window_over)(uint64_t now_ms);
+	/* This is the child of a fork, and no other thread exists. */
+	void (*forked)(void);
+};
+extern const struct hkm_learning hkm_learning;
+
+/* When the learner is to be called next; UINT64_MAX: not at all, or somebody is at it. Written by the learner, by
+ * compare-and-swap where threads compete; polls look at it (relaxed: a late look makes a late window). */
+extern _Atomic uint64_t hkm_window_end_ms;
+
+/* Heaps made from now on are metered. Called by the learner's start. */
+void hkm_heap_meter_all(void);
 
 /* All heaps ever made, through next_heap; and their number. */
 struct hkm_heap *hkm_heap_first(void);

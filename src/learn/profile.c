@@ -205,7 +205,7 @@ void hkm_profile_start(void)
 	hkm_profile_yield_to_options(&profile);
 	hkm_policy_copy(&policy);
 	hkm_profile_apply(&profile, &policy);
-	loaded = hkm_policy_publish(&policy) != 0;
+	loaded = hkm_policy_replace(&policy) != 0;
 }
 
 bool hkm_profile_loaded(void)

@@ -74,6 +74,12 @@ struct hkm_os_usage {
 };
 void hkm_os_usage(struct hkm_os_usage *usage);
 
+/* Page faults of the process so far, minor and major; a part of the above, which costs far less. */
+uint64_t hkm_os_page_faults(void);
+
+/* Nanoseconds of a clock that only grows; fine, some tens of nanoseconds per call. */
+uint64_t hkm_os_now_ns(void);
+
 /* Standard error at the end of the process: keep duplicates it (many programs close theirs before the library's
  * last words), kept gives the duplicate if it still leads to the same file, or else standard error. */
 void hkm_os_keep_error(void);
@@ -92,5 +98,14 @@ int64_t hkm_os_read_file(const char *path, char *buffer, size_t size);
  * device, a pipe, a link) is written as it is.
  * Result: whether everything was written; if not, a regular file is as it was. */
 bool hkm_os_write_file(const char *path, const char *text, size_t length);
+
+/* Adds text to the end of a file, which is made if need be. */
+void hkm_os_append(const char *path, const char *text, size_t length);
+
+/* Starts a detached thread that takes no signals; result: whether the system gave one. Allocates. */
+bool hkm_os_start_thread(void *(*work)(void *));
+
+/* Sleeps for about `ms` milliseconds. */
+void hkm_os_sleep_ms(uint64_t ms);
 
 #endif

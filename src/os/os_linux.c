@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdio.h> /* rename */
 #include <string.h>
 #include <stdatomic.h>
@@ -250,6 +252,46 @@ void hkm_os_usage(struct hkm_os_usage *usage)
 	errno = saved;
 }
 
+uint64_t hkm_os_page_faults(void)
+{
+	int saved = errno;
+	struct rusage own = { 0 };
+	getrusage(RUSAGE_SELF, &own);
+	errno = saved;
+	return (uint64_t)own.ru_minflt + (uint64_t)own.ru_majflt;
+}
+
+uint64_t hkm_os_now_ns(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+bool hkm_os_start_thread(void *(*work)(void *))
+{
+	int saved = errno;
+	sigset_t all, before;
+	pthread_t thread;
+	sigfillset(&all);
+	/* The new thread inherits the mask. */
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	bool started = pthread_create(&thread, NULL, work, NULL) == 0;
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (started)
+		pthread_detach(thread);
+	errno = saved;
+	return started;
+}
+
+void hkm_os_sleep_ms(uint64_t ms)
+{
+	struct timespec length = { .tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000 };
+	int saved = errno;
+	nanosleep(&length, NULL);
+	errno = saved;
+}
+
 /* Written while the process starts. */
 static struct {
 	int descriptor;
@@ -283,6 +325,17 @@ int hkm_os_create(const char *path)
 	int descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
 	errno = saved;
 	return descriptor;
+}
+
+void hkm_os_append(const char *path, const char *text, size_t length)
+{
+	int saved = errno;
+	int descriptor = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+	if (descriptor >= 0) {
+		hkm_os_write(descriptor, text, length);
+		close(descriptor);
+	}
+	errno = saved;
 }
 
 void hkm_os_close(int descriptor)

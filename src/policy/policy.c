@@ -21,7 +21,7 @@ static struct hkm_reader *readers;
 static struct hkm_policy *retired; /* newest first */
 static struct hkm_policy *spare;   /* past their grace period */
 
-const struct hkm_policy *hkm_policy_get(struct hkm_reader *reader)
+const struct hkm_policy *hkm_policy_read(struct hkm_reader *reader)
 {
 	HKM_ASSERT(hkm_lock_is_held(&reader->lock));
 	/* seq_cst: ordered after the reader's lock; pairs with the exchange in publish (see policy.h). */
@@ -107,7 +107,7 @@ static void sanitize(struct hkm_policy *policy)
 	policy->big_surplus = clamp(policy->big_surplus, 1000, 4000);
 }
 
-uint64_t hkm_policy_publish(const struct hkm_policy *policy)
+uint64_t hkm_policy_replace(const struct hkm_policy *policy)
 {
 	hkm_lock_acquire(&hkm_policy_lock);
 	reclaim();

@@ -1,7 +1,7 @@
 /* policy.h - the FrozenPolicy: every number that a slow path consults, in one immutable snapshot.
  *
- * A slow path calls hkm_policy_get once, under its reader (a heap, or the guest), and uses that
- * snapshot throughout. hkm_policy_publish replaces it. Any snapshot whose values lie in the ranges
+ * A slow path calls hkm_policy_read once, under its reader (a heap, or the guest), and uses that
+ * snapshot throughout. hkm_policy_replace replaces it. Any snapshot whose values lie in the ranges
  * of options.def is safe: a policy is advice, and correctness never hangs on it.
  *
  * Grace period. A reader is "inside" while its lock is held. The publisher swaps the pointer and then
@@ -24,7 +24,7 @@
 #define HKM_LARGE_SLOTS 8
 
 struct hkm_policy {
-	uint64_t generation;        /* 1, 2, ...: set by hkm_policy_publish */
+	uint64_t generation;        /* 1, 2, ...: set by hkm_policy_replace */
 	struct hkm_policy *retired; /* list of retired snapshots; publisher only */
 
 	/* L0 */
@@ -67,12 +67,12 @@ struct hkm_reader {
 };
 
 /* The current snapshot. The caller holds reader->lock, and may use the result until it lets go. */
-const struct hkm_policy *hkm_policy_get(struct hkm_reader *reader);
+const struct hkm_policy *hkm_policy_read(struct hkm_reader *reader);
 
 /* Makes a copy of *policy the current snapshot, with the next generation number; values outside their
  * range in options.def are clamped. Any thread; takes the policy lock.
  * Result: the new generation, or 0 if there was no memory for a copy (nothing changes then). */
-uint64_t hkm_policy_publish(const struct hkm_policy *policy);
+uint64_t hkm_policy_replace(const struct hkm_policy *policy);
 
 /* Copies the current snapshot, to change and publish it. */
 void hkm_policy_copy(struct hkm_policy *copy);

@@ -157,7 +157,7 @@ static int32_t bin_length(const struct hkm_bin *bin, const struct hkm_tiny *tiny
 /* The hot list holds `length` blocks now, and may take as many frees as its capacity and the heap's grant allow. While
  * frees outnumber allocations it takes no more than there are live blocks, so that the free which leaves none is a
  * slow one; where they alternate, that would make too many of them slow. */
-static void bin_grant(const struct hkm_heap *heap, struct hkm_bin *bin, struct hkm_tiny *tiny, int32_t length,
+static void bin_grant(struct hkm_heap *heap, struct hkm_bin *bin, struct hkm_tiny *tiny, int32_t length,
 		      bool alternating)
 {
 	int32_t free_places = tiny->hot_capacity > length ? tiny->hot_capacity - length : 0;
@@ -166,6 +166,8 @@ static void bin_grant(const struct hkm_heap *heap, struct hkm_bin *bin, struct h
 	if (!alternating && live <= grant)
 		grant = live > 0 ? live - 1 : 0;
 	bin->room = free_places < grant ? free_places : grant;
+	if (HKM_UNLIKELY(heap->metered))
+		hkm_count(&heap->tiny_counters[bin - heap->bins].allocations, bin->taken);
 	bin->taken = 0;
 	tiny->room = (int16_t)bin->room;
 	tiny->granted = length + bin->room;

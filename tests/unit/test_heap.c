@@ -149,7 +149,7 @@ ISOLATED(an_adopted_heap_takes_the_policy_of_its_day)
 	expected = policy.remote_blocks;
 	run_thread(use_policy, &expected);
 	policy.remote_blocks = expected = 33;
-	hkm_policy_publish(&policy);
+	hkm_policy_replace(&policy);
 	run_thread(use_policy, &expected);
 }
 

@@ -23,7 +23,7 @@ static void start(void)
 static const struct hkm_policy *enter(struct hkm_reader *who)
 {
 	hkm_lock_acquire(&who->lock);
-	return hkm_policy_get(who);
+	return hkm_policy_read(who);
 }
 
 static void leave(struct hkm_reader *who)
@@ -60,7 +60,7 @@ ISOLATED(what_is_published_is_what_readers_get)
 	hkm_policy_copy(&policy);
 	for (uint32_t i = 1; i <= 100; i++) {
 		policy.refill_blocks = i;
-		require(hkm_policy_publish(&policy) == ++generation, "the generation does not grow by one");
+		require(hkm_policy_replace(&policy) == ++generation, "the generation does not grow by one");
 		require(enter(&reader)->refill_blocks == i && enter(&second_reader)->generation == generation,
 			"a reader got another policy");
 		leave(&reader);
@@ -145,11 +145,11 @@ ISOLATED(illegal_numbers_are_forced_into_their_ranges)
 
 	start();
 	memset(&policy, 0, sizeof policy);
-	hkm_policy_publish(&policy);
+	hkm_policy_replace(&policy);
 	hkm_policy_copy(&copy);
 	legal = numbers_are_legal(&copy);
 	memset(&policy, 0xff, sizeof policy);
-	hkm_policy_publish(&policy);
+	hkm_policy_replace(&policy);
 	hkm_policy_copy(&copy);
 	legal &= numbers_are_legal(&copy);
 	require(legal, "see above");
@@ -172,13 +172,13 @@ ISOLATED(dynamic_sizes_lie_between_static_ones)
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
 		policy.dynamic_size[0] = cases[i].asked;
 		policy.dynamic_size[1] = cases[i].asked;
-		hkm_policy_publish(&policy);
+		hkm_policy_replace(&policy);
 		hkm_policy_copy(&copy);
 		require(copy.dynamic_size[0] == cases[i].got, "%u became %u", cases[i].asked,
 			copy.dynamic_size[0]);
 		require(copy.dynamic_size[1] == 0, "two classes of %u bytes", copy.dynamic_size[1]);
 		policy.dynamic_size[0] = 20000;
-		hkm_policy_publish(&policy);
+		hkm_policy_replace(&policy);
 		hkm_policy_copy(&copy);
 		require(copy.dynamic_size[1] == cases[i].got, "DYN2: %u became %u", cases[i].asked,
 			copy.dynamic_size[1]);
@@ -195,26 +195,26 @@ ISOLATED(a_reader_inside_keeps_its_snapshot)
 	start();
 	hkm_policy_copy(&policy);
 	policy.refill_blocks = 11;
-	hkm_policy_publish(&policy);
+	hkm_policy_replace(&policy);
 	held = enter(&reader);
 	before = *held;
 	for (uint32_t i = 1; i <= 300; i++) {
 		policy.refill_blocks = 100 + i;
-		hkm_policy_publish(&policy);
+		hkm_policy_replace(&policy);
 	}
 	second_held = enter(&second_reader);
 	second_before = *second_held;
 	require(second_before.refill_blocks == 400, "a late reader got an old policy");
 	for (uint32_t i = 1; i <= 300; i++) {
 		policy.refill_blocks = 500 + i;
-		hkm_policy_publish(&policy);
+		hkm_policy_replace(&policy);
 	}
 	require(memcmp(&before.refill_blocks, &held->refill_blocks,
 		sizeof before - offsetof(struct hkm_policy, refill_blocks)) == 0 &&
 		held->generation == before.generation, "the snapshot has changed");
 	leave(&reader);
 	for (uint32_t i = 1; i <= 300; i++)
-		hkm_policy_publish(&policy);
+		hkm_policy_replace(&policy);
 	require(second_held->generation == second_before.generation && second_held->refill_blocks == 400,
 		"the second reader's snapshot has changed");
 	leave(&second_reader);
@@ -229,16 +229,16 @@ ISOLATED(snapshots_are_reused_when_nobody_reads)
 	start();
 	hkm_policy_copy(&policy);
 	for (size_t i = 0; i < 10; i++)
-		hkm_policy_publish(&policy);
+		hkm_policy_replace(&policy);
 	held = hkm_meta_held();
 	for (size_t i = 0; i < 20000; i++)
-		hkm_policy_publish(&policy);
+		hkm_policy_replace(&policy);
 	require(hkm_meta_held() == held, "%zu bytes more are held", hkm_meta_held() - held);
 	/* Whoever has been inside but is outside now holds nothing. */
 	enter(&reader);
 	leave(&reader);
 	for (size_t i = 0; i < 20000; i++)
-		hkm_policy_publish(&policy);
+		hkm_policy_replace(&policy);
 	require(hkm_meta_held() == held, "%zu bytes more are held", hkm_meta_held() - held);
 }
 
@@ -250,13 +250,13 @@ ISOLATED(what_a_late_reader_does_not_hold_is_reused)
 	hkm_policy_copy(&policy);
 	enter(&reader);
 	for (size_t i = 0; i < 50; i++)
-		hkm_policy_publish(&policy);
+		hkm_policy_replace(&policy);
 	enter(&second_reader);
 	leave(&reader);
 	/* All but the second reader's snapshot may go. */
 	require(hkm_policy_retired_count() == 0, "%zu wait for a reader of the newest",
 		hkm_policy_retired_count());
-	hkm_policy_publish(&policy);
+	hkm_policy_replace(&policy);
 	require(hkm_policy_retired_count() == 1, "%zu wait for the second reader", hkm_policy_retired_count());
 	leave(&second_reader);
 	require(hkm_policy_retired_count() == 0, "%zu wait for nobody", hkm_policy_retired_count());
@@ -352,7 +352,7 @@ ISOLATED(any_policy_is_safe_at_any_moment)
 		double end;
 
 		choose_policy(&random, &policy);
-		published = hkm_policy_publish(&policy);
+		published = hkm_policy_replace(&policy);
 		require(published > generation, "the generation does not grow");
 		generation = published;
 		/* Policies change while the workers work: two steps a policy. */

@@ -113,7 +113,7 @@ static inline void settle(struct hkm_heap *heap)
 /* Publishes *policy and makes the heap take it over. */
 static inline void impose(struct hkm_heap *heap, const struct hkm_policy *policy)
 {
-	require(hkm_policy_publish(policy) != 0, "no memory for a policy");
+	require(hkm_policy_replace(policy) != 0, "no memory for a policy");
 	settle(heap);
 }
 

@@ -1,0 +1,100 @@
+/* meter.h - what the learner wants to know of a heap, beyond what is counted anyway.
+ *
+ *   entries, cycles   slow paths, and an estimate of the time spent in them: one of sixteen is timed, and counts
+ *                     sixteenfold; those that are rare and long (ticks, L2) are all timed, and count once
+ *   recent[]          the last times of sampled slow paths, a ring; for quantiles
+ *   ghosts[]          per L1 class: blocks that a cache of twice the size would still hold, and the misses that
+ *                     they would have turned into hits. Growth pays only where an overflow is followed by an
+ *                     underflow, and that is what is counted here
+ *   demand[]          histogram of the Mid requests that missed, for DYN1 and DYN2
+ *
+ * Written by the heap's owner on slow paths, and only if heap->metered: without learning it is one branch where a slow
+ * path begins and one where it ends. Read by the learner without
+ * synchronisation; every value is advice.
+ */
+#ifndef HKM_METER_H
+#define HKM_METER_H
+
+#include "base/cycles.h"
+#include "core/sizeclass.h"
+
+#define HKM_METER_PERIOD 16u  /* slow paths per timed one */
+#define HKM_METER_RECENT 16u
+#define HKM_DEMAND_WIDTH 256u /* bytes of a bucket */
+#define HKM_DEMAND_BUCKETS ((HKM_MID_MAX - HKM_TINY_MAX) / HKM_DEMAND_WIDTH)
+
+/* A sampled slow path that took longer was interrupted: some 100 microseconds. Counted sixteenfold, one time slice of
+ * another process would be all that a window shows. */
+#define HKM_METER_LONGEST ((uint64_t)1 << 18)
+
+struct hkm_ghost {
+	uint32_t blocks;  /* that went to the pool because the cache was full, and were not missed yet */
+	hkm_counter hits; /* misses that they would have served */
+};
+
+struct hkm_meter {
+	uint32_t weight;  /* of the slow path that is being timed */
+	uint64_t started; /* when it began; 0: it is not timed */
+	hkm_counter entries, cycles;
+	hkm_counter timed;                  /* entries of recent[] ever written */
+	uint32_t recent[HKM_METER_RECENT];  /* cycles */
+	struct hkm_ghost ghosts[HKM_ACE_CLASSES];
+	uint32_t demand[HKM_DEMAND_BUCKETS];         /* requests */
+	uint16_t largest[HKM_DEMAND_BUCKETS];        /* bytes; the largest request of a bucket */
+};
+
+/* A slow path begins. */
+static inline void hkm_meter_begin(struct hkm_meter *meter)
+{
+	uint64_t entries = hkm_counted(&meter->entries);
+	hkm_count(&meter->entries, 1);
+	meter->weight = HKM_METER_PERIOD;
+	meter->started = entries % HKM_METER_PERIOD == 0 ? hkm_cycles() : 0;
+}
+
+/* What follows in this slow path is rare and may be long: it is timed, whether it would have been sampled or not. */
+static inline void hkm_meter_exact(struct hkm_meter *meter)
+{
+	if (meter->started == 0)
+		meter->started = hkm_cycles();
+	meter->weight = 1;
+}
+
+/* The slow path ends. */
+static inline void hkm_meter_end(struct hkm_meter *meter)
+{
+	if (meter->started == 0)
+		return;
+	uint64_t cycles = hkm_cycles() - meter->started;
+	meter->started = 0;
+	if (meter->weight != 1)
+		cycles = hkm_min(cycles, HKM_METER_LONGEST);
+	hkm_count(&meter->cycles, cycles * meter->weight);
+	meter->recent[hkm_counted(&meter->timed) % HKM_METER_RECENT] = (uint32_t)hkm_min(cycles, UINT32_MAX);
+	hkm_count(&meter->timed, 1);
+}
+
+/* A full cache of `class` has sent `blocks` to the pool. */
+static inline void hkm_meter_overflow(struct hkm_meter *meter, unsigned class, uint32_t blocks, uint32_t capacity)
+{
+	struct hkm_ghost *ghost = &meter->ghosts[class];
+	ghost->blocks = (uint32_t)hkm_min(ghost->blocks + blocks, capacity);
+}
+
+/* A request of `size` bytes has missed the cache of `class`. */
+static inline void hkm_meter_miss(struct hkm_meter *meter, unsigned class, size_t size)
+{
+	struct hkm_ghost *ghost = &meter->ghosts[class];
+	if (ghost->blocks > 0) {
+		ghost->blocks--;
+		hkm_count(&ghost->hits, 1);
+	}
+	if (size > HKM_TINY_MAX && size <= HKM_MID_MAX) {
+		size_t bucket = (size - HKM_TINY_MAX - 1) / HKM_DEMAND_WIDTH;
+		meter->demand[bucket]++;
+		if (size > meter->largest[bucket])
+			meter->largest[bucket] = (uint16_t)size;
+	}
+}
+
+#endif

@@ -1,0 +1,90 @@
+/* actuators.h - what the learner can move, and what each move promises.
+ *
+ * An actuator looks at a window and the policy in force, and proposes one change of the policy with the evidence for it:
+ * how much of the objective is at stake, counted rather than guessed where it can be counted (misses that a larger cache
+ * would have served, bytes that lie idle, faults on memory that had been given back). The promise decides the order of
+ * trials only; whether a change stays is decided by the objective (learn/learner.c).
+ *
+ * No state but what trials have taught: how often a move has failed, bandits, ratings.
+ */
+#ifndef HKM_ACTUATORS_H
+#define HKM_ACTUATORS_H
+
+#include "learn/bandit.h"
+#include "learn/elo.h"
+#include "learn/pid.h"
+#include "learn/signals.h"
+#include "learn/strategies.h"
+
+#define HKM_CANDIDATES 8u
+
+enum hkm_actuator {
+	HKM_ACTUATOR_STRATEGY,
+	HKM_ACTUATOR_CAP,
+	HKM_ACTUATOR_WMAX_MID,
+	HKM_ACTUATOR_WMAX_LARGE,
+	HKM_ACTUATOR_DYNAMIC,
+	HKM_ACTUATOR_HUGE_PAGES,
+	HKM_ACTUATOR_LADDERS, /* single numbers, one after the other: see actuators.c */
+};
+#define HKM_LADDERS 6u
+#define HKM_ACTUATORS (HKM_ACTUATOR_LADDERS + HKM_LADDERS)
+
+/* The user's part, from the options; constant. */
+struct hkm_learn_settings {
+	unsigned cap_rule;           /* 0: fixed, 1: proportional step, 2: PID */
+	double target_hit_mid, target_hit_large;
+	int cap_step_mid, cap_step_large;
+	bool water_filling, wmax, dynamic, huge_pages;
+	uint32_t wmax_mid[HKM_CANDIDATES], wmax_large[HKM_CANDIDATES]; /* thousandths */
+	unsigned wmax_mid_count, wmax_large_count;
+	uint64_t wmax_dwell_ms;
+	uint64_t mid_cache_bytes;    /* of a Mid class: what a new dynamic class starts with */
+	uint64_t window_ms;
+};
+
+/* A change of the policy, not yet made. */
+struct hkm_proposal {
+	unsigned actuator;
+	int direction;         /* +1: more, -1: less, 0: neither */
+	unsigned choice;       /* of a bandit's arm or a strategy */
+	const char *what, *why;
+	double from, to;
+	double gain;           /* of the objective, expected */
+	uint64_t dwell_ms;     /* shortest trial */
+	uint64_t settle_ms;    /* until its effect on memory shows */
+	struct hkm_policy policy; /* the whole new policy */
+};
+
+struct hkm_actuators {
+	struct hkm_learn_settings settings;
+	unsigned failures[HKM_ACTUATORS][HKM_CANDIDATES]; /* trials in a row that did not help, by direction or choice */
+	struct hkm_pid pids[HKM_ACE_CLASSES];
+	struct hkm_bandit wmax_mid, wmax_large, huge_pages;
+	struct hkm_elo ratings;
+	unsigned strategy;                   /* that the base came from */
+	uint64_t random_state;
+	uint32_t demand[HKM_DEMAND_BUCKETS]; /* decaying sum of the windows' histograms */
+	uint32_t demand_seen[HKM_DEMAND_BUCKETS];
+	struct hkm_policy standard;          /* what strategies are made from */
+};
+
+void hkm_actuators_start(struct hkm_actuators *actuators, const struct hkm_learn_settings *settings,
+			 const struct hkm_policy *policy);
+
+/* A window's evidence that is gathered over windows. Once per window. */
+void hkm_actuators_see(struct hkm_actuators *actuators, const struct hkm_period *window);
+
+/* The change of `base` that promises most, if it promises more than `least` of the objective.
+ * Result: whether there is one. */
+bool hkm_actuators_propose(struct hkm_actuators *actuators, const struct hkm_period *window,
+			   const struct hkm_policy *base, double least, struct hkm_proposal *proposal);
+
+/* A trial is over. `improvement`: share of the objective that it saved, below 0 if it cost. */
+void hkm_actuators_learn(struct hkm_actuators *actuators, const struct hkm_proposal *proposal, bool kept,
+			 double improvement);
+
+/* The workload has changed: what has failed may be tried again. */
+void hkm_actuators_forget(struct hkm_actuators *actuators);
+
+#endif

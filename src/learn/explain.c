@@ -1,0 +1,176 @@
+/* explain.c - see explain.h. */
+#include "learn/explain.h"
+
+#include "core/options.h"
+#include "os/os.h"
+
+static const char *state_name(const struct hkm_report *report)
+{
+	static const char *const names[] = { [HKM_LEARN] = "LEARN", [HKM_CANARY] = "CANARY", [HKM_FROZEN] = "FROZEN" };
+	return report->on ? names[report->learner->state] : "OFF";
+}
+
+/* ,"name":1.234 */
+static void put_member(struct hkm_text *text, const char *name, double value)
+{
+	hkm_text_put(text, ",\"%s\":", name);
+	hkm_text_put_real(text, value);
+}
+
+/* ---- The log --------------------------------------------------------------------------------------------- */
+
+static void put_head(struct hkm_text *text, const struct hkm_report *report, const char *what)
+{
+	hkm_text_put(text, "{\"t_ms\":%lu,\"window\":%lu,\"state\":\"%s\",\"what\":\"%s\"", report->window->now_ms,
+		     report->windows, state_name(report), what);
+}
+
+void hkm_explain_window(struct hkm_text *text, const struct hkm_report *report)
+{
+	const struct hkm_period *window = report->window;
+	put_head(text, report, "window");
+	put_member(text, "objective", window->objective);
+	put_member(text, "slow_ns", window->slow_ns);
+	put_member(text, "operations", window->operations);
+	put_member(text, "held_bytes", window->held);
+	put_member(text, "live_bytes", window->live);
+	put_member(text, "page_faults", window->faults);
+	put_member(text, "fault_ns", window->fault_ns);
+	put_member(text, "entry_ns", window->entry_ns);
+	hkm_text_put(text, "}\n");
+}
+
+static const char *event_name(enum hkm_event event)
+{
+	static const char *const names[] = {
+		[HKM_EVENT_NONE] = "none",	   [HKM_EVENT_TRY] = "try",	  [HKM_EVENT_KEEP] = "keep",
+		[HKM_EVENT_ROLLBACK] = "rollback", [HKM_EVENT_FREEZE] = "freeze", [HKM_EVENT_THAW] = "learn again",
+	};
+	return names[event];
+}
+
+void hkm_explain_decision(struct hkm_text *text, const struct hkm_report *report, const struct hkm_decision *decision)
+{
+	put_head(text, report, decision->what);
+	hkm_text_put(text, ",\"event\":\"%s\"", event_name(decision->event));
+	put_member(text, "from", decision->from);
+	put_member(text, "to", decision->to);
+	hkm_text_put(text, ",\"why\":\"%s\"", decision->why);
+	put_member(text, "objective_before", decision->objective_before);
+	if (decision->objective_after >= 0)
+		put_member(text, "objective_after", decision->objective_after);
+	else
+		hkm_text_put(text, ",\"objective_after\":null");
+	hkm_text_put(text, "}\n");
+}
+
+/* ---- The statistics ------------------------------------------------------------------------------------------ */
+
+/* The single numbers of the policy. */
+static const struct {
+	const char *name;
+	size_t offset;
+	bool wide;
+} fields[] = {
+#define FIELD(name) { #name, offsetof(struct hkm_policy, name), sizeof(((struct hkm_policy *)0)->name) == 8 }
+	FIELD(refill_blocks), FIELD(refill_bytes), FIELD(hot_blocks), FIELD(hot_bytes), FIELD(remote_blocks),
+	FIELD(remote_bytes), FIELD(empty_slabs), FIELD(budget_mid), FIELD(budget_large), FIELD(wmax_mid),
+	FIELD(wmax_large), FIELD(big_cache_bytes), FIELD(big_surplus), FIELD(thp_threshold), FIELD(purge_delay_ms),
+	FIELD(dirty_bytes),
+#undef FIELD
+};
+#define FIELD_COUNT (sizeof fields / sizeof fields[0])
+
+static uint64_t field_value(const struct hkm_policy *policy, size_t i)
+{
+	const char *at = (const char *)policy + fields[i].offset;
+	return fields[i].wide ? *(const uint64_t *)at : *(const uint32_t *)at;
+}
+
+static void put_policy(struct hkm_text *text, const struct hkm_policy *policy)
+{
+	hkm_text_put(text, ",\"policy\":{\"generation\":%lu", policy->generation);
+	for (size_t i = 0; i < FIELD_COUNT; i++)
+		hkm_text_put(text, ",\"%s\":%lu", fields[i].name, field_value(policy, i));
+	hkm_text_put(text, ",\"mid_dyn1\":%u,\"mid_dyn2\":%u,\"cache_blocks\":[", policy->dynamic_size[0],
+		     policy->dynamic_size[1]);
+	for (unsigned class = 0; class < HKM_ACE_CLASSES; class++)
+		hkm_text_put(text, "%s%u", class == 0 ? "" : ",", (unsigned)policy->cache_blocks[class]);
+	hkm_text_put(text, "]}");
+}
+
+void hkm_explain_json(struct hkm_text *text, const struct hkm_report *report)
+{
+	const struct hkm_learner *learner = report->learner;
+	hkm_text_put(text, ",\"learning\":{\"state\":\"%s\",\"windows\":%lu,\"steps\":%lu,\"step_ns_max\":%lu,"
+		     "\"step_ns_total\":%lu,\"decisions\":%lu,\"rollbacks\":%lu", state_name(report), report->windows,
+		     report->steps, report->step_ns_max, report->step_ns_total, learner->decisions, learner->rollbacks);
+	put_member(text, "objective", report->window->objective);
+	put_member(text, "noise", learner->noise);
+	put_member(text, "slow_p50_ns", report->slow_p50_ns);
+	put_member(text, "slow_p95_ns", report->slow_p95_ns);
+	put_member(text, "slow_p99_ns", report->slow_p99_ns);
+	put_policy(text, &report->policy);
+	hkm_text_put(text, "}");
+}
+
+void hkm_explain_table(struct hkm_text *text, const struct hkm_report *report)
+{
+	if (!report->on)
+		return;
+	hkm_text_put(text, "  learning %s after %lu windows: %lu decisions, %lu rolled back, objective ", state_name(report),
+		     report->windows, report->learner->decisions, report->learner->rollbacks);
+	hkm_text_put_real(text, report->window->objective);
+	hkm_text_put(text, "\n");
+}
+
+/* ---- For people --------------------------------------------------------------------------------------------------- */
+
+static void put_percent(struct hkm_text *text, double before, double after)
+{
+	double change = before > 0 ? (after - before) / before * 100 : 0;
+	hkm_text_put(text, "%s", change > 0 ? "+" : "");
+	hkm_text_put_real(text, change);
+	hkm_text_put(text, " %%");
+}
+
+static void put_kept(struct hkm_text *text, const struct hkm_learner *learner)
+{
+	unsigned count = learner->kept_count, first = count > HKM_KEPT_CHANGES ? count - HKM_KEPT_CHANGES : 0;
+	if (count == 0)
+		hkm_text_put(text, "  nothing was changed: no trial has been better than what the options say\n");
+	for (unsigned i = first; i < count; i++) {
+		const struct hkm_decision *kept = &learner->kept[i % HKM_KEPT_CHANGES];
+		hkm_text_put(text, "  %-16s ", kept->what);
+		hkm_text_put_real(text, kept->from);
+		hkm_text_put(text, " -> ");
+		hkm_text_put_real(text, kept->to);
+		hkm_text_put(text, ": %s; objective ", kept->why);
+		put_percent(text, kept->objective_before, kept->objective_after);
+		hkm_text_put(text, "\n");
+	}
+}
+
+void hkm_explain_people(struct hkm_text *text, const struct hkm_report *report)
+{
+	static const char *const goals[] = { "latency", "balanced", "memory" };
+	const struct hkm_learner *learner = report->learner;
+	if (!report->on)
+		return;
+	hkm_text_put(text, "hakmem: what was learned in %lu windows of %lu ms (goal: %s)\n", report->windows,
+		     hkm_options.learn_window_ms, goals[hkm_options.goal]);
+	hkm_text_put(text, "  state %s for %lu ms; %lu decisions, %lu rolled back; noise between windows ",
+		     state_name(report), report->now_ms - hkm_min(report->now_ms, learner->state_since_ms),
+		     learner->decisions, learner->rollbacks);
+	hkm_text_put_real(text, learner->noise * 100);
+	hkm_text_put(text, " %%\n  objective (ns per allocation and idle memory's weight) ");
+	hkm_text_put_real(text, learner->objective_first);
+	hkm_text_put(text, " at first, ");
+	hkm_text_put_real(text, learner->objective);
+	hkm_text_put(text, " at last: ");
+	put_percent(text, learner->objective_first, learner->objective);
+	hkm_text_put(text, "\n");
+	put_kept(text, learner);
+	hkm_text_put(text, "  the learner itself took %lu ns in %lu steps, %lu ns at most\n", report->step_ns_total,
+		     report->steps, report->step_ns_max);
+}

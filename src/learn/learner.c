@@ -1,0 +1,341 @@
+/* learner.c - see learner.h. */
+#include "learn/learner.h"
+
+#include <string.h>
+
+#define LEAST_OPERATIONS 8.0 /* allocations; a window with fewer says nothing */
+#define CONTROL_FIRST 3u     /* windows before the first trial, which also tell the noise */
+#define CONTROL_AGAIN 1u     /* before another one: the last trial's windows, or control, still stand */
+#define CONTROL_MEMORY 4u    /* a level forgets windows before the last so many */
+#define TRIAL_MOST 3u        /* windows of a trial that has not shown anything yet */
+#define TRIALS_MOST 24u      /* then the learner freezes, whatever is left to try */
+#define QUIET_ENOUGH 3u      /* windows without a proposal before it freezes */
+#define SETTLE 1u            /* windows after a change of the policy that nobody counts */
+#define LEAST_GAIN 0.01      /* share of the objective */
+#define NOISE_AT_FIRST 0.02
+#define NOISE_LEAST 0.002
+#define ALARM 3.0            /* times the control */
+#define CERTAINTY 2.0        /* standard deviations */
+
+#define FROZEN_REFERENCE 3u
+#define COST_TOLERANCE 0.1   /* Page-Hinkley on J / its frozen level */
+#define COST_THRESHOLD 0.8
+#define MIX_TOLERANCE 0.1    /* on the distance of two mixes, 0 to 2 */
+#define MIX_THRESHOLD 0.5
+#define MIX_SAME 0.25
+
+/* ---- Levels ------------------------------------------------------------------------------------------------ */
+
+static double distance(double a, double b)
+{
+	return a > b ? a - b : b - a;
+}
+
+static void level_add(struct hkm_level *level, double value)
+{
+	level->last = value;
+	if (level->count < CONTROL_MEMORY)
+		level->count++;
+	level->mean += (value - level->mean) / level->count;
+}
+
+/* Adds a window to a level, and what it differs from the one before to the estimate of the noise. The mean absolute
+ * difference of two draws of a normal distribution is 1.128 standard deviations. */
+static void observe(struct hkm_learner *learner, struct hkm_level *level, double value)
+{
+	if (level->count > 0 && level->mean > 0) {
+		double step = distance(value, level->last) / level->mean / 1.128;
+		learner->noise += (step - learner->noise) / 4;
+		if (learner->noise < NOISE_LEAST)
+			learner->noise = NOISE_LEAST;
+	}
+	level_add(level, value);
+}
+
+/* ---- The mix of requests --------------------------------------------------------------------------------------- */
+
+/* Shares of the layers in the work: a request weighs about what it costs there. */
+static void mix_of(const struct hkm_period *window, double mix[HKM_MIX])
+{
+	const double work[HKM_MIX] = {
+		window->tiny_requests, 8 * window->mid_requests, 64 * window->large_requests, 512 * window->big_requests,
+	};
+	double sum = 0;
+	for (unsigned i = 0; i < HKM_MIX; i++)
+		sum += work[i];
+	for (unsigned i = 0; i < HKM_MIX; i++)
+		mix[i] = sum > 0 ? work[i] / sum : 0;
+}
+
+static double mix_distance(const double a[HKM_MIX], const double b[HKM_MIX])
+{
+	double sum = 0;
+	for (unsigned i = 0; i < HKM_MIX; i++)
+		sum += distance(a[i], b[i]);
+	return sum;
+}
+
+static void mix_refer(struct hkm_learner *learner, const double mix[HKM_MIX])
+{
+	memcpy(learner->mix, mix, sizeof learner->mix);
+	learner->mix_known = true;
+	hkm_change_start(&learner->mix_change, MIX_TOLERANCE, MIX_THRESHOLD);
+}
+
+/* Whether the program asks for other things than it did. */
+static bool mix_changed(struct hkm_learner *learner, const struct hkm_period *window)
+{
+	double mix[HKM_MIX];
+	mix_of(window, mix);
+	if (!learner->mix_known)
+		mix_refer(learner, mix);
+	return hkm_change_add(&learner->mix_change, mix_distance(mix, learner->mix));
+}
+
+/* ---- Workloads seen before -------------------------------------------------------------------------------------- */
+
+static struct hkm_context *context_find(struct hkm_learner *learner, const double mix[HKM_MIX])
+{
+	struct hkm_context *nearest = NULL;
+	double least = MIX_SAME;
+	for (unsigned i = 0; i < HKM_CONTEXTS; i++) {
+		struct hkm_context *context = &learner->contexts[i];
+		double apart = mix_distance(context->mix, mix);
+		if (context->known && apart < least) {
+			least = apart;
+			nearest = context;
+		}
+	}
+	return nearest;
+}
+
+/* Remembers the base as the policy for the present mix. */
+static void context_save(struct hkm_learner *learner)
+{
+	struct hkm_context *context = context_find(learner, learner->mix);
+	if (context == NULL)
+		context = &learner->contexts[learner->next_context++ % HKM_CONTEXTS];
+	memcpy(context->mix, learner->mix, sizeof context->mix);
+	context->policy = learner->base;
+	context->known = true;
+}
+
+/* ---- The states --------------------------------------------------------------------------------------------------- */
+
+static void enter_state(struct hkm_learner *learner, enum hkm_learner_state state, uint64_t now_ms)
+{
+	learner->state = state;
+	learner->state_since_ms = now_ms;
+}
+
+static void decide(struct hkm_learner *learner, struct hkm_decision *decision, enum hkm_event event, const char *why)
+{
+	const struct hkm_proposal *trial = &learner->trial;
+	bool of_trial = event == HKM_EVENT_TRY || event == HKM_EVENT_KEEP || event == HKM_EVENT_ROLLBACK;
+	*decision = (struct hkm_decision){
+		.event = event,
+		.what = of_trial ? trial->what : "state",
+		.why = why,
+		.from = of_trial ? trial->from : 0,
+		.to = of_trial ? trial->to : 0,
+		.objective_before = learner->control.mean,
+		.objective_after = event == HKM_EVENT_KEEP || event == HKM_EVENT_ROLLBACK ? learner->tried.mean : -1,
+	};
+	learner->decisions += event != HKM_EVENT_TRY;
+	learner->rollbacks += event == HKM_EVENT_ROLLBACK;
+	if (event == HKM_EVENT_KEEP)
+		learner->kept[learner->kept_count++ % HKM_KEPT_CHANGES] = *decision;
+}
+
+/* The policy has changed by the trial's proposal, or back: what comes next is a transition. */
+static void settle(struct hkm_learner *learner, uint64_t now_ms)
+{
+	learner->settle = SETTLE;
+	learner->settle_until_ms = now_ms + learner->trial.settle_ms;
+}
+
+static void start_learning(struct hkm_learner *learner, uint64_t now_ms)
+{
+	enter_state(learner, HKM_LEARN, now_ms);
+	learner->control = (struct hkm_level){ 0 };
+	learner->settle = SETTLE;
+	learner->trials = learner->quiet = 0;
+	hkm_actuators_forget(&learner->actuators);
+}
+
+static void freeze(struct hkm_learner *learner, uint64_t now_ms)
+{
+	enter_state(learner, HKM_FROZEN, now_ms);
+	learner->frozen = (struct hkm_level){ 0 };
+	hkm_change_start(&learner->cost_change, COST_TOLERANCE + learner->noise, COST_THRESHOLD + 4 * learner->noise);
+}
+
+/* The workload is another one: what was learned for it before is put in force, or what is in force stays; a trial under
+ * way is given up without blame. */
+static bool follow_mix(struct hkm_learner *learner, const struct hkm_period *window, struct hkm_policy *policy,
+		       struct hkm_decision *decision)
+{
+	bool publish = learner->state == HKM_CANARY;
+	double mix[HKM_MIX];
+	context_save(learner);
+	mix_of(window, mix);
+	const struct hkm_context *known = context_find(learner, mix);
+	decide(learner, decision, HKM_EVENT_THAW, known != NULL ? "a mix of requests seen before" : "a new mix of requests");
+	if (known != NULL) {
+		learner->base = known->policy;
+		publish = true;
+	}
+	mix_refer(learner, mix);
+	start_learning(learner, window->now_ms);
+	*policy = learner->base;
+	return publish;
+}
+
+/* The objective that a proposal must promise to be worth a trial. */
+static double worth_a_trial(const struct hkm_learner *learner)
+{
+	double share = learner->noise / 2 > LEAST_GAIN ? learner->noise / 2 : LEAST_GAIN;
+	return share * learner->control.mean;
+}
+
+static bool step_learn(struct hkm_learner *learner, const struct hkm_period *window, struct hkm_policy *policy,
+		       struct hkm_decision *decision)
+{
+	observe(learner, &learner->control, window->objective);
+	if (learner->control.count < (learner->trials == 0 ? CONTROL_FIRST : CONTROL_AGAIN))
+		return false;
+	if (learner->objective_first <= 0)
+		learner->objective_first = learner->control.mean;
+	bool worth = learner->trials < TRIALS_MOST &&
+		     hkm_actuators_propose(&learner->actuators, window, &learner->base, worth_a_trial(learner),
+					   &learner->trial);
+	if (!worth) {
+		if (++learner->quiet >= QUIET_ENOUGH) {
+			decide(learner, decision, HKM_EVENT_FREEZE, "nothing left that is worth a trial");
+			freeze(learner, window->now_ms);
+		}
+		return false;
+	}
+	learner->quiet = 0;
+	learner->trials++;
+	learner->tried = (struct hkm_level){ 0 };
+	settle(learner, window->now_ms);
+	learner->trial_began_ms = window->now_ms;
+	decide(learner, decision, HKM_EVENT_TRY, learner->trial.why);
+	enter_state(learner, HKM_CANARY, window->now_ms);
+	*policy = learner->trial.policy;
+	return true;
+}
+
+static void keep(struct hkm_learner *learner, uint64_t now_ms, struct hkm_decision *decision)
+{
+	decide(learner, decision, HKM_EVENT_KEEP, learner->trial.why);
+	learner->base = learner->trial.policy;
+	learner->control = learner->tried;
+	enter_state(learner, HKM_LEARN, now_ms);
+}
+
+static void roll_back(struct hkm_learner *learner, uint64_t now_ms, const char *why, struct hkm_decision *decision)
+{
+	decide(learner, decision, HKM_EVENT_ROLLBACK, why);
+	settle(learner, now_ms);
+	learner->control.count = learner->control.count > 0 ? 1 : 0;
+	enter_state(learner, HKM_LEARN, now_ms);
+}
+
+/* By how much two levels must differ so that it is not noise. */
+static double uncertainty(const struct hkm_learner *learner)
+{
+	const struct hkm_level *control = &learner->control, *tried = &learner->tried;
+	double variance = 1.0 / (control->count > 0 ? control->count : 1) + 1.0 / tried->count;
+	return CERTAINTY * learner->noise * control->mean * __builtin_sqrt(variance);
+}
+
+static bool step_canary(struct hkm_learner *learner, const struct hkm_period *window, struct hkm_policy *policy,
+			struct hkm_decision *decision)
+{
+	observe(learner, &learner->tried, window->objective);
+	double control = learner->control.mean, better = control - learner->tried.mean, sure = uncertainty(learner);
+	double margin = LEAST_GAIN * control;
+	bool dwelt = window->now_ms - learner->trial_began_ms >= learner->trial.dwell_ms;
+	bool kept = dwelt && better > margin && better > sure;
+	bool worse = better < -(sure + margin);
+	if (!kept && !worse && !(dwelt && learner->tried.count >= TRIAL_MOST))
+		return false;
+	hkm_actuators_learn(&learner->actuators, &learner->trial, kept, control > 0 ? better / control : 0);
+	if (kept) {
+		keep(learner, window->now_ms, decision);
+		return false;
+	}
+	roll_back(learner, window->now_ms, worse ? "worse than before" : "no better than the noise", decision);
+	*policy = learner->base;
+	return true;
+}
+
+static void step_frozen(struct hkm_learner *learner, const struct hkm_period *window, struct hkm_decision *decision)
+{
+	if (learner->frozen.count < FROZEN_REFERENCE) {
+		observe(learner, &learner->frozen, window->objective);
+		return;
+	}
+	if (learner->frozen.mean <= 0 ||
+	    !hkm_change_add(&learner->cost_change, window->objective / learner->frozen.mean))
+		return;
+	learner->control = learner->frozen;
+	decide(learner, decision, HKM_EVENT_THAW, "the objective has changed");
+	start_learning(learner, window->now_ms);
+}
+
+void hkm_learner_start(struct hkm_learner *learner, const struct hkm_learn_settings *settings,
+		       const struct hkm_policy *policy, bool frozen)
+{
+	memset(learner, 0, sizeof *learner);
+	learner->base = *policy;
+	learner->noise = NOISE_AT_FIRST;
+	hkm_actuators_start(&learner->actuators, settings, policy);
+	hkm_change_start(&learner->mix_change, MIX_TOLERANCE, MIX_THRESHOLD);
+	start_learning(learner, 0);
+	if (frozen)
+		freeze(learner, 0);
+}
+
+/* A trial that costs so much is not waited for to settle. */
+static bool is_alarming(const struct hkm_learner *learner, const struct hkm_period *window)
+{
+	return learner->state == HKM_CANARY && window->objective > ALARM * learner->control.mean;
+}
+
+void hkm_learner_adopt(struct hkm_learner *learner, const struct hkm_policy *policy, uint64_t now_ms)
+{
+	learner->base = *policy;
+	start_learning(learner, now_ms);
+}
+
+bool hkm_learner_step(struct hkm_learner *learner, const struct hkm_period *window, struct hkm_policy *policy,
+		      struct hkm_decision *decision)
+{
+	*decision = (struct hkm_decision){ .event = HKM_EVENT_NONE, .objective_after = -1 };
+	learner->windows++;
+	if (window->operations < LEAST_OPERATIONS)
+		return false;
+	learner->objective = window->objective;
+	hkm_actuators_see(&learner->actuators, window);
+	if (mix_changed(learner, window))
+		return follow_mix(learner, window, policy, decision);
+	if (learner->settle > 0) {
+		learner->settle--;
+		return false;
+	}
+	if (window->now_ms < learner->settle_until_ms && !is_alarming(learner, window))
+		return false;
+	switch (learner->state) {
+	case HKM_LEARN:
+		return step_learn(learner, window, policy, decision);
+	case HKM_CANARY:
+		return step_canary(learner, window, policy, decision);
+	case HKM_FROZEN:
+		step_frozen(learner, window, decision);
+		break;
+	}
+	return false;
+}

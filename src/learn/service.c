@@ -1,0 +1,310 @@
+/* service.c - see service.h. */
+#include "learn/service.h"
+
+#include <sched.h>
+#include <string.h>
+
+#include "core/options.h"
+#include "core/report.h"
+#include "learn/explain.h"
+#include "os/os.h"
+
+#define LINE_BYTES 1024u
+#define REPORT_TRIES 10000u
+
+/* 1: somebody is at it. Taken with acquire, given back with release, which pair: what the last one wrote is seen. */
+static _Atomic uint32_t baton;
+
+/* Guarded by the baton; `path` and `on` are constant after the start. */
+static struct {
+	bool on;
+	bool has_thread;
+	char path[HKM_OPTION_TEXT_BYTES + 32]; /* of the log; empty: none */
+	struct hkm_learn_settings settings;
+	double lambda;
+	struct hkm_learner learner;
+	struct hkm_collection collection;
+	struct hkm_totals first, before; /* of the process; of the last window */
+	struct hkm_period window;
+	struct hkm_scale scale;
+	struct hkm_quantile p50, p95, p99;
+	bool collecting, collected, has_before;
+	uint64_t generation;             /* of the policy that the learner knows to be in force */
+	uint64_t windows, steps, step_cycles_max, step_cycles_total;
+} service;
+
+static bool baton_take(void)
+{
+	uint32_t expected = 0;
+	return atomic_compare_exchange_strong_explicit(&baton, &expected, 1, memory_order_acquire, memory_order_relaxed);
+}
+
+static void baton_give(void)
+{
+	atomic_store_explicit(&baton, 0, memory_order_release);
+}
+
+/* ---- A window ----------------------------------------------------------------------------------------------- */
+
+/* The decision's line, or, without one, the window's. */
+static void log_line(const struct hkm_decision *decision)
+{
+	char buffer[LINE_BYTES];
+	struct hkm_text text = { .buffer = buffer, .capacity = sizeof buffer, .descriptor = -1 };
+	if (service.path[0] == '\0')
+		return;
+	struct hkm_report report = { .on = service.on, .learner = &service.learner, .window = &service.window,
+				     .windows = service.windows };
+	if (decision != NULL)
+		hkm_explain_decision(&text, &report, decision);
+	else
+		hkm_explain_window(&text, &report);
+	hkm_text_finish(&text);
+	hkm_os_append(service.path, buffer, text.length);
+}
+
+static void publish(const struct hkm_policy *policy)
+{
+	uint64_t generation = hkm_policy_replace(policy);
+	if (generation != 0)
+		service.generation = generation;
+}
+
+/* Somebody has published a policy by hand: it is what the learner goes on from. */
+static void follow_publications(uint64_t now_ms)
+{
+	struct hkm_policy current;
+	hkm_policy_copy(&current);
+	if (current.generation != service.generation) {
+		service.generation = current.generation;
+		hkm_learner_adopt(&service.learner, &current, now_ms);
+	}
+}
+
+static void decide(uint64_t now_ms)
+{
+	struct hkm_policy policy;
+	struct hkm_decision decision;
+	follow_publications(now_ms);
+	if (hkm_learner_step(&service.learner, &service.window, &policy, &decision))
+		publish(&policy);
+	if (decision.event != HKM_EVENT_NONE)
+		log_line(&decision);
+}
+
+static void add_samples(const struct hkm_collection *collection)
+{
+	for (uint32_t i = 0; i < collection->sample_count; i++) {
+		double ns = collection->samples[i] * service.scale.ns_per_cycle;
+		hkm_quantile_add(&service.p50, ns);
+		hkm_quantile_add(&service.p95, ns);
+		hkm_quantile_add(&service.p99, ns);
+	}
+}
+
+/* All heaps have been looked at: the window is complete. */
+static void end_window(uint64_t now_ms)
+{
+	const struct hkm_totals *totals = &service.collection.totals;
+	uint64_t cycles = totals->cycles - service.first.cycles;
+	if (cycles > 0)
+		service.scale.ns_per_cycle = (double)(totals->now_ns - service.first.now_ns) / (double)cycles;
+	add_samples(&service.collection);
+	if (service.has_before) {
+		hkm_period_between(&service.before, totals, &service.scale, service.lambda, &service.window);
+		service.windows++;
+		log_line(NULL);
+		if (service.on)
+			decide(now_ms);
+	}
+	service.before = *totals;
+	service.has_before = true;
+}
+
+/* One bounded piece of work. Result: when to come again. */
+static uint64_t slice(uint64_t now_ms)
+{
+	uint64_t start = hkm_cycles(), next = now_ms;
+	if (service.collected) {
+		end_window(now_ms);
+		service.collected = false;
+		next = now_ms + service.settings.window_ms;
+	} else {
+		if (!service.collecting)
+			hkm_collect_begin(&service.collection);
+		service.collected = hkm_collect(&service.collection, now_ms);
+		service.collecting = !service.collected;
+	}
+	uint64_t cycles = hkm_cycles() - start;
+	service.steps++;
+	service.step_cycles_total += cycles;
+	service.step_cycles_max = hkm_max(service.step_cycles_max, cycles);
+	return next;
+}
+
+/* ---- The thread that steps ------------------------------------------------------------------------------------ */
+
+static void *work(void *unused)
+{
+	for (;;) {
+		uint64_t now = hkm_os_now_ms(), next = now + 1;
+		if (baton_take()) {
+			next = slice(now);
+			baton_give();
+		}
+		if (next > now)
+			hkm_os_sleep_ms(next - now);
+	}
+	return unused;
+}
+
+/* Called with the baton. Result: whether a thread does the work from now on. */
+static bool thread_runs(void)
+{
+	if (hkm_options.learn_thread == 1 && !service.has_thread)
+		service.has_thread = hkm_os_start_thread(work);
+	return service.has_thread;
+}
+
+static void window_over(uint64_t now_ms)
+{
+	if (!baton_take())
+		return;
+	/* Another thread may have been faster, and given the baton back since this one looked. */
+	if (now_ms >= atomic_load_explicit(&hkm_window_end_ms, memory_order_relaxed)) {
+		uint64_t next = thread_runs() ? UINT64_MAX : slice(now_ms);
+		/* relaxed: all that it tells is when to compete for the baton. */
+		atomic_store_explicit(&hkm_window_end_ms, next, memory_order_relaxed);
+	}
+	baton_give();
+}
+
+/* ---- Start and fork --------------------------------------------------------------------------------------------- */
+
+/* "1.4,1.6" into thousandths; result: how many. A part that is no ratio from 1 to 4 is left out, and said. */
+static unsigned parse_candidates(const char *name, const char *list, uint32_t *values, unsigned most)
+{
+	unsigned count = 0;
+	while (*list != '\0') {
+		char part[16] = { 0 };
+		size_t length = strcspn(list, ",");
+		uint64_t value;
+		memcpy(part, list, hkm_min(length, sizeof part - 1));
+		if (count < most && hkm_parse_thousandths(part, &value) && value >= 1000 && value <= 4000)
+			values[count++] = (uint32_t)value;
+		else
+			hkm_warn("%s: expected up to %u ratios from 1 to 4; %s is left out", name, most, part);
+		list += length + (list[length] == ',');
+	}
+	return count;
+}
+
+static void read_settings(struct hkm_learn_settings *settings)
+{
+	*settings = (struct hkm_learn_settings){
+		.cap_rule = (unsigned)hkm_options.cap_learn,
+		.target_hit_mid = (double)hkm_options.target_hit_mid / 1e3,
+		.target_hit_large = (double)hkm_options.target_hit_large / 1e3,
+		.cap_step_mid = (int)hkm_options.cap_step_mid,
+		.cap_step_large = (int)hkm_options.cap_step_large,
+		.water_filling = hkm_options.water_filling == 1,
+		.wmax = hkm_options.wmax_learn == 1,
+		.dynamic = hkm_options.dyn1_auto == 1,
+		.huge_pages = hkm_options.thp_learn == 1,
+		.mid_cache_bytes = hkm_options.mid_cache_bytes,
+		.wmax_dwell_ms = hkm_options.wmax_dwell_sec * 1000,
+		.window_ms = hkm_options.learn_window_ms,
+	};
+	settings->wmax_mid_count = parse_candidates("HAKMEM_WMAX_CANDIDATES_MID", hkm_options.wmax_candidates_mid,
+						    settings->wmax_mid, HKM_CANDIDATES - 1);
+	settings->wmax_large_count = parse_candidates("HAKMEM_WMAX_CANDIDATES_LARGE", hkm_options.wmax_candidates_large,
+						      settings->wmax_large, HKM_CANDIDATES - 1);
+}
+
+/* Learning begins with the policy that is in force. */
+static void begin(void)
+{
+	struct hkm_policy policy;
+	uint64_t now = hkm_os_now_ms();
+	hkm_policy_copy(&policy);
+	service.generation = policy.generation;
+	service.collecting = service.collected = service.has_before = service.has_thread = false;
+	service.first.now_ns = hkm_os_now_ns();
+	service.first.cycles = hkm_cycles();
+	hkm_quantile_start(&service.p50, 0.5);
+	hkm_quantile_start(&service.p95, 0.95);
+	hkm_quantile_start(&service.p99, 0.99);
+	hkm_learner_start(&service.learner, &service.settings, &policy, false);
+	/* The first collection is the beginning of the first window. */
+	atomic_store_explicit(&hkm_window_end_ms, now, memory_order_relaxed);
+}
+
+static void start(void)
+{
+	service.on = hkm_options.learn == 1;
+	if (!service.on && hkm_options.learn_log[0] == '\0')
+		return;
+	if (hkm_options.learn_log[0] != '\0') {
+		hkm_text_expand_path(hkm_options.learn_log, service.path, sizeof service.path);
+		int descriptor = hkm_os_create(service.path);
+		if (descriptor < 0)
+			hkm_warn("HAKMEM_LEARN_LOG=%s: cannot be written", service.path);
+		else
+			hkm_os_close(descriptor);
+	}
+	read_settings(&service.settings);
+	service.lambda = hkm_lambda((unsigned)hkm_options.goal);
+	service.scale.fault_ns = hkm_measure_fault_ns();
+	hkm_heap_meter_all();
+	begin();
+}
+
+/* A thread that stepped while this process was copied left its work half done: learning begins anew. So it does if a
+ * thread of its own did the work, which does not exist here. */
+static void forked(void)
+{
+	bool interrupted = atomic_load_explicit(&baton, memory_order_relaxed) != 0;
+	baton_give();
+	if (service.settings.window_ms == 0)
+		return;
+	if (service.path[0] != '\0')
+		hkm_text_expand_path(hkm_options.learn_log, service.path, sizeof service.path);
+	if (interrupted || service.has_thread)
+		begin();
+}
+
+const struct hkm_learning hkm_learning = { start, window_over, forked };
+
+/* ---- Telling --------------------------------------------------------------------------------------------------------- */
+
+static uint64_t to_ns(uint64_t cycles)
+{
+	return (uint64_t)((double)cycles * service.scale.ns_per_cycle);
+}
+
+void hkm_service_report(void (*put)(struct hkm_text *text, const struct hkm_report *report), struct hkm_text *text)
+{
+	/* A signal handler may have interrupted the step: rather a torn report than none. */
+	bool taken = baton_take();
+	for (unsigned tries = 0; !taken && tries < REPORT_TRIES; tries++) {
+		sched_yield();
+		taken = baton_take();
+	}
+	struct hkm_report report = {
+		.on = service.on,
+		.learner = &service.learner,
+		.window = &service.window,
+		.windows = service.windows,
+		.steps = service.steps,
+		.step_ns_max = to_ns(service.step_cycles_max),
+		.step_ns_total = to_ns(service.step_cycles_total),
+		.slow_p50_ns = hkm_quantile_value(&service.p50),
+		.slow_p95_ns = hkm_quantile_value(&service.p95),
+		.slow_p99_ns = hkm_quantile_value(&service.p99),
+		.now_ms = hkm_os_now_ms(),
+	};
+	hkm_policy_copy(&report.policy);
+	put(text, &report);
+	if (taken)
+		baton_give();
+}

@@ -1,0 +1,213 @@
+/* signals.c - see signals.h. */
+#include "learn/signals.h"
+
+#include <string.h>
+
+#include "ace/ace.h"
+#include "big/big.h"
+#include "core/meta.h"
+#include "os/os.h"
+
+#define MIB 1048576.0
+
+/* ---- Collecting --------------------------------------------------------------------------------------- */
+
+/* Blocks on the hot list of a class; see "Hot lists" in tiny/tiny.c. */
+HKM_RACY static int32_t hot_length(const struct hkm_heap *heap, unsigned class)
+{
+	const struct hkm_bin *bin = &heap->bins[class];
+	int32_t room = bin->room;
+	return heap->tiny[class].granted - (int32_t)bin->taken - (room > 0 ? room : 0);
+}
+
+HKM_RACY static void collect_tiny(const struct hkm_heap *heap, struct hkm_collection *collection)
+{
+	struct hkm_totals *totals = &collection->totals;
+	for (unsigned class = 0; class < HKM_TINY_CLASSES; class++) {
+		const struct hkm_tiny *tiny = &heap->tiny[class];
+		const struct hkm_tiny_counters *counters = &heap->tiny_counters[class];
+		totals->tiny_allocations += hkm_counted(&counters->allocations);
+		totals->tiny_refills += hkm_counted(&counters->refills);
+		if (hkm_counted(&counters->slabs) == 0)
+			continue;
+		collection->tiny_live += ((int64_t)tiny->in_use - hot_length(heap, class)) * hkm_tiny_size(class);
+	}
+}
+
+HKM_RACY static void collect_caches(const struct hkm_heap *heap, struct hkm_totals *totals)
+{
+	for (unsigned class = 0; class < HKM_ACE_CLASSES; class++) {
+		const struct hkm_cache *cache = &heap->caches[class];
+		totals->hits[class] += hkm_counted(&cache->hits);
+		totals->misses[class] += hkm_counted(&cache->misses);
+		totals->ghost_hits[class] += hkm_counted(&heap->meter.ghosts[class].hits);
+		totals->cached += (uint64_t)cache->count * cache->block_size;
+	}
+}
+
+HKM_RACY static void collect_demand(const struct hkm_meter *meter, struct hkm_totals *totals)
+{
+	for (unsigned bucket = 0; bucket < HKM_DEMAND_BUCKETS; bucket++) {
+		uint16_t largest = meter->largest[bucket];
+		totals->demand[bucket] += meter->demand[bucket];
+		if (largest > totals->largest[bucket])
+			totals->largest[bucket] = largest;
+	}
+}
+
+/* The last slow paths of a heap. Some may have been seen in the collection before: a heap that is seldom in one says
+ * the same again, which is right for what quantiles of recent ones are asked for. */
+HKM_RACY static void collect_samples(const struct hkm_meter *meter, struct hkm_collection *collection)
+{
+	uint64_t written = hkm_counted(&meter->timed);
+	for (unsigned i = 0; i < HKM_METER_RECENT && i < written && collection->sample_count < HKM_SAMPLES; i++)
+		collection->samples[collection->sample_count++] = meter->recent[i];
+}
+
+HKM_RACY static void collect_heap(const struct hkm_heap *heap, struct hkm_collection *collection)
+{
+	struct hkm_totals *totals = &collection->totals;
+	totals->heaps++;
+	totals->threads += !atomic_load_explicit(&heap->abandoned, memory_order_relaxed);
+	totals->slow_entries += hkm_counted(&heap->meter.entries);
+	totals->slow_cycles += hkm_counted(&heap->meter.cycles);
+	totals->remote_messages += hkm_counted(&heap->counters.remote_messages);
+	totals->empty_slabs += heap->empty_slabs * HKM_SLICE_SIZE;
+	collect_tiny(heap, collection);
+	collect_caches(heap, totals);
+	collect_demand(&heap->meter, totals);
+	collect_samples(&heap->meter, collection);
+}
+
+/* What is counted for the whole process. */
+static void collect_process(struct hkm_collection *collection)
+{
+	struct hkm_totals *totals = &collection->totals;
+	struct hkm_big_stats big;
+	struct hkm_span_stats spans;
+	struct hkm_pool_bytes out = hkm_pool_out();
+	hkm_big_stats(&big);
+	hkm_span_stats(&spans);
+	totals->big_hits = big.hits;
+	totals->big_misses = big.misses;
+	totals->big_remaps = big.remaps;
+	totals->big_purged = big.purged_bytes;
+	totals->big_cached = big.cached_bytes;
+	totals->big_live = big.live_bytes;
+	totals->span_purged = spans.purged;
+	totals->dirty = spans.dirty_slices * HKM_SLICE_SIZE;
+	totals->mid_out = out.mid;
+	totals->large_out = out.large;
+	totals->page_faults = hkm_os_page_faults();
+	/* Slices that are neither free nor a slab's are L1's, so all that is mapped and not free is held. */
+	totals->held = spans.mapped - hkm_min(spans.mapped, spans.free_slices * HKM_SLICE_SIZE) + totals->dirty +
+		       big.live_bytes + big.cached_bytes + hkm_meta_held();
+	uint64_t out_bytes = out.mid + out.large;
+	totals->live = (uint64_t)(collection->tiny_live > 0 ? collection->tiny_live : 0) + out_bytes -
+		       hkm_min(out_bytes, totals->cached) + big.live_bytes;
+}
+
+void hkm_collect_begin(struct hkm_collection *collection)
+{
+	memset(collection, 0, sizeof *collection);
+	collection->heap = hkm_heap_first();
+}
+
+bool hkm_collect(struct hkm_collection *collection, uint64_t now_ms)
+{
+	for (unsigned i = 0; i < HKM_HEAPS_A_SLICE && collection->heap != NULL; i++) {
+		collect_heap(collection->heap, collection);
+		collection->heap = collection->heap->next_heap;
+	}
+	if (collection->heap != NULL)
+		return false;
+	collect_process(collection);
+	collection->totals.now_ms = now_ms;
+	collection->totals.now_ns = hkm_os_now_ns();
+	collection->totals.cycles = hkm_cycles();
+	return true;
+}
+
+/* ---- Windows -------------------------------------------------------------------------------------------- */
+
+#define FAULT_PAGES 16u
+#define FAULT_BATCH 4u
+
+double hkm_measure_fault_ns(void)
+{
+	size_t page_size = hkm_os_page_size();
+	char *pages = hkm_os_map(FAULT_PAGES * page_size);
+	if (pages == NULL)
+		return 0;
+	uint64_t least = UINT64_MAX; /* of some pages in a row: a longer time was an interruption */
+	for (size_t i = 0; i < FAULT_PAGES; i += FAULT_BATCH) {
+		uint64_t start = hkm_os_now_ns();
+		for (size_t k = i; k < i + FAULT_BATCH; k++)
+			*(volatile char *)(pages + k * page_size) = 1;
+		least = hkm_min(least, hkm_os_now_ns() - start);
+	}
+	hkm_os_unmap(pages, FAULT_PAGES * page_size, false);
+	return (double)least / FAULT_BATCH;
+}
+
+double hkm_lambda(unsigned goal)
+{
+	/* Nanoseconds per allocation and MiB. 100 MiB of idle memory are worth 2, 20 or 200 ns an allocation: less than
+	 * a slow path, about one, about ten. */
+	static const double lambdas[] = { 0.02, 0.2, 2.0 };
+	return lambdas[goal < 3 ? goal : 1];
+}
+
+static double difference(uint64_t before, uint64_t after)
+{
+	return after > before ? (double)(after - before) : 0;
+}
+
+static void count_classes(const struct hkm_totals *before, const struct hkm_totals *after, struct hkm_period *window)
+{
+	for (unsigned class = 0; class < HKM_ACE_CLASSES; class++) {
+		window->hits[class] = difference(before->hits[class], after->hits[class]);
+		window->misses[class] = difference(before->misses[class], after->misses[class]);
+		window->ghost_hits[class] = difference(before->ghost_hits[class], after->ghost_hits[class]);
+		double requests = window->hits[class] + window->misses[class];
+		if (hkm_ace_is_large(class))
+			window->large_requests += requests;
+		else
+			window->mid_requests += requests;
+	}
+	window->tiny_requests = difference(before->tiny_allocations, after->tiny_allocations);
+	window->big_misses = difference(before->big_misses, after->big_misses);
+	window->big_requests = difference(before->big_hits, after->big_hits) + window->big_misses;
+	window->operations = window->tiny_requests + window->mid_requests + window->large_requests + window->big_requests;
+}
+
+static void count_time(const struct hkm_totals *before, const struct hkm_totals *after, const struct hkm_scale *scale,
+		       struct hkm_period *window)
+{
+	double slow = difference(before->slow_cycles, after->slow_cycles) * scale->ns_per_cycle;
+	double entries = difference(before->slow_entries, after->slow_entries);
+	window->length_ms = difference(before->now_ns, after->now_ns) / 1e6;
+	window->faults = difference(before->page_faults, after->page_faults);
+	window->fault_ns = scale->fault_ns;
+	window->entry_ns = entries > 0 ? slow / entries : 0;
+	window->slow_ns = slow + window->faults * scale->fault_ns;
+}
+
+void hkm_period_between(const struct hkm_totals *before, const struct hkm_totals *after, const struct hkm_scale *scale,
+			double lambda, struct hkm_period *window)
+{
+	memset(window, 0, sizeof *window);
+	window->totals = *after;
+	window->now_ms = after->now_ms;
+	window->lambda = lambda;
+	count_classes(before, after, window);
+	count_time(before, after, scale, window);
+	window->refills = difference(before->tiny_refills, after->tiny_refills);
+	window->remote_messages = difference(before->remote_messages, after->remote_messages);
+	window->purged = difference(before->span_purged + before->big_purged, after->span_purged + after->big_purged);
+	window->held = (double)after->held;
+	window->live = (double)after->live;
+	double idle = window->held > window->live ? (window->held - window->live) / MIB : 0;
+	double time = window->operations > 0 ? window->slow_ns / window->operations : 0;
+	window->objective = time + lambda * idle;
+}

@@ -1,0 +1,85 @@
+/* signals.h - what the learner looks at: totals of the process, the difference of two as a window, its objective.
+ *
+ *   heaps, pools, L2, spans  --collect, some heaps at a time-->  hkm_totals  --difference-->  hkm_period
+ *
+ * Collecting takes no lock and stops nobody; each figure is right for some moment of it. It costs at most
+ * HKM_HEAPS_A_SLICE heaps a call, so that a call is some tens of microseconds with any number of threads.
+ *
+ * The objective J of a window, lower is better:
+ *   J = nanoseconds in slow paths and page faults per allocation + lambda * MiB held beyond what is live
+ * Page faults are counted by the system and cost what the first ones of the learner's own have cost: most are taken by
+ * the program when it first touches a block, where nobody could time them. Those within slow paths count twice.
+ */
+#ifndef HKM_SIGNALS_H
+#define HKM_SIGNALS_H
+
+#include "heap/heap.h"
+
+#define HKM_HEAPS_A_SLICE 8u
+#define HKM_SAMPLES 64u
+
+/* Everything since the process started, but for the levels. */
+struct hkm_totals {
+	uint64_t now_ms, now_ns, cycles; /* the same moment by three clocks */
+	uint64_t hits[HKM_ACE_CLASSES], misses[HKM_ACE_CLASSES], ghost_hits[HKM_ACE_CLASSES];
+	uint64_t tiny_allocations, tiny_refills, remote_messages;
+	uint64_t big_hits, big_misses, big_remaps;
+	uint64_t slow_entries, slow_cycles, page_faults;
+	uint64_t span_purged, big_purged;        /* bytes */
+	uint32_t demand[HKM_DEMAND_BUCKETS];     /* Mid requests that missed, as in heap/meter.h */
+	uint16_t largest[HKM_DEMAND_BUCKETS];
+
+	/* Levels, in bytes, but for the first two. */
+	uint64_t heaps, threads;
+	uint64_t held, live;
+	uint64_t dirty, big_cached, big_live, mid_out, large_out, cached, empty_slabs;
+};
+
+/* Collecting in progress. `heap` is the next one to look at; NULL: all have been. */
+struct hkm_collection {
+	struct hkm_totals totals;
+	const struct hkm_heap *heap;
+	int64_t tiny_live;              /* bytes; may be below 0 for a moment, as owners go on */
+	uint32_t samples[HKM_SAMPLES];  /* cycles of slow paths that ended since the last collection */
+	uint32_t sample_count;
+};
+
+/* Begins a collection; then hkm_collect until it says that it is complete. */
+void hkm_collect_begin(struct hkm_collection *collection);
+bool hkm_collect(struct hkm_collection *collection, uint64_t now_ms);
+
+/* What happened between two totals, as rates that controllers understand. */
+struct hkm_period {
+	uint64_t now_ms;    /* its end */
+	double length_ms;
+	double operations;  /* allocations */
+	double slow_ns;     /* in slow paths, page faults included */
+	double entry_ns;    /* mean time of a slow path, page faults not included */
+	double fault_ns;    /* of one page fault */
+	double faults;
+	double objective;   /* J */
+	double held, live;  /* bytes, at its end */
+	double lambda;      /* nanoseconds per allocation and MiB */
+	double hits[HKM_ACE_CLASSES], misses[HKM_ACE_CLASSES], ghost_hits[HKM_ACE_CLASSES];
+	double mid_requests, large_requests, tiny_requests, big_requests; /* allocations, by layer */
+	double refills, remote_messages, big_misses, purged; /* purged: bytes */
+	struct hkm_totals totals; /* at its end, for levels and the histogram */
+};
+
+/* How long things take on this machine. */
+struct hkm_scale {
+	double ns_per_cycle;
+	double fault_ns;
+};
+
+/* Times the page faults of a fresh mapping; once, at the start. */
+double hkm_measure_fault_ns(void);
+
+/* The weight of idle memory for a goal (the index of HAKMEM_GOAL's choice). */
+double hkm_lambda(unsigned goal);
+
+/* Fills *window with what happened from *before to *after. */
+void hkm_period_between(const struct hkm_totals *before, const struct hkm_totals *after, const struct hkm_scale *scale,
+			double lambda, struct hkm_period *window);
+
+#endif
