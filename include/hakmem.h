@@ -146,6 +146,41 @@ HKM_PUBLIC void hkm_malloc_stats(void);
  * Result: the length of the whole text without the NUL. buf may be NULL if n is 0. */
 HKM_PUBLIC size_t hkm_stats_json(char *buf, size_t n);
 
+/* ---- Policy -------------------------------------------------------------------------- */
+
+/* Classes of blocks from 1 KiB to 2 MiB: 20 up to 32 KiB, 24 above, and DYN1 and DYN2. */
+#define HKM_POLICY_CLASSES_COUNT 46
+
+/* The numbers that slow paths go by. Each is the value of the option of its name, whose meaning, unit and range
+ * `hakmem options` lists; ratios are in thousandths. Later versions add members at the end. */
+struct hkm_policy_values {
+	size_t size;          /* set by the caller: sizeof(struct hkm_policy_values), which tells the version */
+	uint64_t generation;  /* grows by one with every policy; ignored by hkm_policy_publish */
+	uint32_t refill_blocks, refill_bytes;
+	uint32_t hot_blocks, hot_bytes;
+	uint32_t remote_blocks, remote_bytes;
+	uint32_t empty_slabs;
+	uint32_t budget_mid, budget_large;
+	uint32_t wmax_mid, wmax_large;
+	uint32_t mid_dyn1, mid_dyn2;
+	uint32_t big_surplus;
+	uint32_t purge_delay_ms;
+	uint64_t big_cache_bytes, thp_threshold, dirty_bytes;
+	uint16_t cache_blocks[HKM_POLICY_CLASSES_COUNT]; /* blocks of a class that a thread caches */
+	uint16_t pool_spans[HKM_POLICY_CLASSES_COUNT];   /* empty spans of a class that are kept for all threads */
+};
+
+/* Fills *values with the policy in force. Result: 0; EINVAL if values->size is no size of this struct in any version
+ * up to the library's. */
+HKM_PUBLIC int hkm_policy_get(struct hkm_policy_values *values);
+
+/* Puts a policy in force: values out of range are moved into it, members beyond values->size stay what they are, blocks
+ * that are live stay as they are. Threads follow at their next slow path. A learner (HAKMEM_LEARN=1) goes on from it.
+ * Result: 0; EINVAL as above; ENOMEM. */
+HKM_PUBLIC int hkm_policy_publish(const struct hkm_policy_values *values);
+
+/* ---- Version -------------------------------------------------------------------------- */
+
 /* The version of the library that runs, "MAJOR.MINOR.PATCH". */
 HKM_PUBLIC const char *hkm_version(void);
 

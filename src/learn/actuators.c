@@ -9,8 +9,7 @@
 
 #define MIB 1048576.0
 #define PAGE 4096.0
-/* Memory that is free now goes when the delay is over, and at the tick after that. */
-#define SETTLE_MEMORY(policy) hkm_min((policy)->purge_delay_ms + (policy)->purge_delay_ms / 4, 2000)
+#define SETTLE_WINDOWS 4u     /* nobody waits longer for a change to settle */
 #define UCB_C 1.5            /* the seed's */
 #define DYNAMIC_LEAST 0.02   /* share of the Mid bytes that a dynamic class must save */
 #define TEMPERATURE 100.0    /* of the softmax over ratings, in Elo points */
@@ -24,6 +23,13 @@ static double per_operation(const struct hkm_period *window, double ns)
 static double rent(const struct hkm_period *window, double bytes)
 {
 	return window->lambda * bytes / MIB;
+}
+
+/* How long a change of what is kept needs to show: memory that is free now goes when the delay is over, at a tick. */
+static uint64_t settle_ms(const struct hkm_actuators *actuators, const struct hkm_policy *base)
+{
+	uint64_t delay = base->purge_delay_ms;
+	return hkm_min(delay + delay / 4, SETTLE_WINDOWS * actuators->settings.window_ms);
 }
 
 static double idle_bytes(const struct hkm_period *window)
@@ -175,8 +181,8 @@ static void set_companions(const struct ladder *ladder, struct hkm_policy *polic
 		policy->hot_blocks = (uint32_t)hkm_max(512, policy->hot_bytes / 128);
 }
 
-static bool propose_ladder(const struct hkm_period *window, const struct hkm_policy *base, unsigned index, int direction,
-			   struct hkm_proposal *proposal)
+static bool propose_ladder(const struct hkm_actuators *actuators, const struct hkm_period *window,
+			   const struct hkm_policy *base, unsigned index, int direction, struct hkm_proposal *proposal)
 {
 	const struct ladder *ladder = &ladders[index];
 	double value = get(ladder, base), next = next_step(ladder, window, value, direction);
@@ -189,7 +195,7 @@ static bool propose_ladder(const struct hkm_period *window, const struct hkm_pol
 		.from = value,
 		.to = next,
 		.gain = direction > 0 ? ladder->up(window) : ladder->down(window),
-		.settle_ms = ladder->level != NULL ? SETTLE_MEMORY(base) : 0,
+		.settle_ms = ladder->level != NULL ? settle_ms(actuators, base) : 0,
 		.policy = *base,
 	};
 	set(ladder, &proposal->policy, next);
@@ -323,7 +329,7 @@ static bool propose_dynamic(struct hkm_actuators *actuators, const struct hkm_pe
 		.to = chosen[changed],
 		.gain = rent(window, more * (double)window->totals.mid_out) +
 			per_operation(window, more * window->faults * window->fault_ns),
-		.settle_ms = SETTLE_MEMORY(base),
+		.settle_ms = settle_ms(actuators, base),
 		.policy = *base,
 	};
 	for (unsigned i = 0; i < 2; i++) {
@@ -348,7 +354,7 @@ static bool propose_strategy(struct hkm_actuators *actuators, const struct hkm_p
 		.from = actuators->strategy,
 		.to = choice,
 		.gain = hkm_strategy_promise(choice, window) * window->objective,
-		.settle_ms = SETTLE_MEMORY(base),
+		.settle_ms = settle_ms(actuators, base),
 		.policy = actuators->standard,
 	};
 	hkm_strategy_apply(choice, &proposal->policy);
@@ -403,7 +409,7 @@ static bool propose(struct hkm_actuators *actuators, const struct hkm_period *wi
 		    unsigned actuator, int direction, struct hkm_proposal *proposal)
 {
 	if (actuator >= HKM_ACTUATOR_LADDERS)
-		return propose_ladder(window, base, actuator - HKM_ACTUATOR_LADDERS, direction, proposal);
+		return propose_ladder(actuators, window, base, actuator - HKM_ACTUATOR_LADDERS, direction, proposal);
 	if (actuator == HKM_ACTUATOR_CAP)
 		return propose_capacity(actuators, window, base, direction, proposal);
 	if (direction < 0)

@@ -66,34 +66,12 @@ void hkm_explain_decision(struct hkm_text *text, const struct hkm_report *report
 
 /* ---- The statistics ------------------------------------------------------------------------------------------ */
 
-/* The single numbers of the policy. */
-static const struct {
-	const char *name;
-	size_t offset;
-	bool wide;
-} fields[] = {
-#define FIELD(name) { #name, offsetof(struct hkm_policy, name), sizeof(((struct hkm_policy *)0)->name) == 8 }
-	FIELD(refill_blocks), FIELD(refill_bytes), FIELD(hot_blocks), FIELD(hot_bytes), FIELD(remote_blocks),
-	FIELD(remote_bytes), FIELD(empty_slabs), FIELD(budget_mid), FIELD(budget_large), FIELD(wmax_mid),
-	FIELD(wmax_large), FIELD(big_cache_bytes), FIELD(big_surplus), FIELD(thp_threshold), FIELD(purge_delay_ms),
-	FIELD(dirty_bytes),
-#undef FIELD
-};
-#define FIELD_COUNT (sizeof fields / sizeof fields[0])
-
-static uint64_t field_value(const struct hkm_policy *policy, size_t i)
-{
-	const char *at = (const char *)policy + fields[i].offset;
-	return fields[i].wide ? *(const uint64_t *)at : *(const uint32_t *)at;
-}
-
 static void put_policy(struct hkm_text *text, const struct hkm_policy *policy)
 {
 	hkm_text_put(text, ",\"policy\":{\"generation\":%lu", policy->generation);
-	for (size_t i = 0; i < FIELD_COUNT; i++)
-		hkm_text_put(text, ",\"%s\":%lu", fields[i].name, field_value(policy, i));
-	hkm_text_put(text, ",\"mid_dyn1\":%u,\"mid_dyn2\":%u,\"cache_blocks\":[", policy->dynamic_size[0],
-		     policy->dynamic_size[1]);
+#define HKM_POLICY_FIELD(option, member) hkm_text_put(text, ",\"" #option "\":%lu", (uint64_t)policy->member);
+#include "policy/fields.def"
+	hkm_text_put(text, ",\"cache_blocks\":[");
 	for (unsigned class = 0; class < HKM_ACE_CLASSES; class++)
 		hkm_text_put(text, "%s%u", class == 0 ? "" : ",", (unsigned)policy->cache_blocks[class]);
 	hkm_text_put(text, "]}");
@@ -153,12 +131,11 @@ static void put_kept(struct hkm_text *text, const struct hkm_learner *learner)
 
 void hkm_explain_people(struct hkm_text *text, const struct hkm_report *report)
 {
-	static const char *const goals[] = { "latency", "balanced", "memory" };
 	const struct hkm_learner *learner = report->learner;
 	if (!report->on)
 		return;
 	hkm_text_put(text, "hakmem: what was learned in %lu windows of %lu ms (goal: %s)\n", report->windows,
-		     hkm_options.learn_window_ms, goals[hkm_options.goal]);
+		     hkm_options.learn_window_ms, hkm_service_goal());
 	hkm_text_put(text, "  state %s for %lu ms; %lu decisions, %lu rolled back; noise between windows ",
 		     state_name(report), report->now_ms - hkm_min(report->now_ms, learner->state_since_ms),
 		     learner->decisions, learner->rollbacks);

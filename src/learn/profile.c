@@ -1,9 +1,12 @@
 /* profile.c - see profile.h. Keys and files; the text is in profile_text.c. */
 #include "learn/profile.h"
 
+#include <string.h>
+
 #include "core/options.h"
 #include "core/report.h"
 #include "core/text.h"
+#include "learn/service.h"
 #include "os/os.h"
 
 /* ---- Keys -------------------------------------------------------------------------------------------------- */
@@ -220,8 +223,10 @@ void hkm_profile_at_exit(void)
 	char path[HKM_OPTION_TEXT_BYTES + 32];
 	if (hkm_options.profile_out[0] == '\0')
 		return;
-	hkm_policy_copy(&policy);
-	hkm_profile_from_policy(&profile, &policy, 0);
+	profile.windows = hkm_service_learned(&policy);
+	if (profile.windows > 0)
+		memcpy(profile.goal, hkm_service_goal(), strlen(hkm_service_goal()) + 1);
+	hkm_profile_from_policy(&profile, &policy, profile.windows);
 	hkm_text_expand_path(hkm_options.profile_out, path, sizeof path);
 	hkm_profile_write_file(&profile, path);
 }

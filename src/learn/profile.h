@@ -101,7 +101,7 @@ void hkm_profile_start(void);
 /* Whether the policy started from a profile. Constant after hkm_profile_start. */
 bool hkm_profile_loaded(void);
 
-/* Writes the current policy, with weight 0, to the file that HAKMEM_PROFILE_OUT names. */
+/* Writes the best policy that is known, with the windows that were learned from as its weight, to the file that HAKMEM_PROFILE_OUT names. */
 void hkm_profile_at_exit(void);
 
 #endif

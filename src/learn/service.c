@@ -7,6 +7,7 @@
 #include "core/options.h"
 #include "core/report.h"
 #include "learn/explain.h"
+#include "learn/profile.h"
 #include "os/os.h"
 
 #define LINE_BYTES 1024u
@@ -234,7 +235,7 @@ static void begin(void)
 	hkm_quantile_start(&service.p50, 0.5);
 	hkm_quantile_start(&service.p95, 0.95);
 	hkm_quantile_start(&service.p99, 0.99);
-	hkm_learner_start(&service.learner, &service.settings, &policy, false);
+	hkm_learner_start(&service.learner, &service.settings, &policy, hkm_profile_loaded());
 	/* The first collection is the beginning of the first window. */
 	atomic_store_explicit(&hkm_window_end_ms, now, memory_order_relaxed);
 }
@@ -282,14 +283,20 @@ static uint64_t to_ns(uint64_t cycles)
 	return (uint64_t)((double)cycles * service.scale.ns_per_cycle);
 }
 
+/* Result: whether it was taken. A signal handler may have interrupted the step: rather a torn report than none. */
+static bool baton_wait(void)
+{
+	for (unsigned tries = 0; tries < REPORT_TRIES; tries++) {
+		if (baton_take())
+			return true;
+		sched_yield();
+	}
+	return false;
+}
+
 void hkm_service_report(void (*put)(struct hkm_text *text, const struct hkm_report *report), struct hkm_text *text)
 {
-	/* A signal handler may have interrupted the step: rather a torn report than none. */
-	bool taken = baton_take();
-	for (unsigned tries = 0; !taken && tries < REPORT_TRIES; tries++) {
-		sched_yield();
-		taken = baton_take();
-	}
+	bool taken = baton_wait();
 	struct hkm_report report = {
 		.on = service.on,
 		.learner = &service.learner,
@@ -307,4 +314,25 @@ void hkm_service_report(void (*put)(struct hkm_text *text, const struct hkm_repo
 	put(text, &report);
 	if (taken)
 		baton_give();
+}
+
+uint64_t hkm_service_learned(struct hkm_policy *policy)
+{
+	uint64_t windows = 0;
+	bool taken = baton_wait();
+	if (service.on) {
+		*policy = service.learner.base;
+		windows = service.learner.windows;
+	} else {
+		hkm_policy_copy(policy);
+	}
+	if (taken)
+		baton_give();
+	return windows;
+}
+
+const char *hkm_service_goal(void)
+{
+	static const char *const goals[] = { "latency", "balanced", "memory" };
+	return goals[hkm_options.goal];
 }

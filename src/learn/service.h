@@ -32,4 +32,11 @@ struct hkm_report {
 /* Calls put(text, report) while nobody steps. Any thread; may wait for the end of a slice. */
 void hkm_service_report(void (*put)(struct hkm_text *text, const struct hkm_report *report), struct hkm_text *text);
 
+/* Copies the best policy that is known: the learner's base, or, without learning, the one in force.
+ * Result: the windows that it was learned from; 0: none. */
+uint64_t hkm_service_learned(struct hkm_policy *policy);
+
+/* The name of HAKMEM_GOAL's choice. */
+const char *hkm_service_goal(void);
+
 #endif

@@ -22,7 +22,8 @@ static const char *const names[] = {
 	"hkm_malloc", "hkm_calloc", "hkm_realloc", "hkm_reallocarray", "hkm_free", "hkm_free_sized",
 	"hkm_free_aligned_sized", "hkm_aligned_alloc", "hkm_memalign", "hkm_posix_memalign",
 	"hkm_valloc", "hkm_pvalloc", "hkm_malloc_usable_size", "hkm_malloc_trim", "hkm_mallopt",
-	"hkm_mallinfo2", "hkm_malloc_stats", "hkm_stats_json", "hkm_version"
+	"hkm_mallinfo2", "hkm_malloc_stats", "hkm_stats_json", "hkm_version",
+	"hkm_policy_get", "hkm_policy_publish"
 };
 
 static void all_names_are_provided(void **state)

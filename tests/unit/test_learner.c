@@ -1,0 +1,443 @@
+/* test_learner.c - the learner against simulated plants: what it is told is computed from the policy that it has published,
+ * so the best policy is known. Time is injected; nothing is measured, and no thread runs.
+ */
+#include "unit.h"
+
+#include <math.h>
+
+#include "core/options.h"
+#include "learn/learner.h"
+
+#define WINDOW_MS 100
+#define ENOUGH 60 /* windows after which every plant here has been learned */
+
+struct plant {
+	struct random_source random;
+	struct hkm_learner learner;
+	struct hkm_policy policy; /* in force */
+	struct hkm_period window;
+	uint64_t now_ms;
+	double noise;             /* share by which the objective of a window may be off */
+	unsigned keeps, rollbacks, tries, freezes, thaws, publications;
+	double worst_kept;        /* objective_after / objective_before of a change that was kept, the highest */
+	/* The workload: computes the window that the policy in force gives. */
+	void (*work)(struct plant *plant);
+};
+
+static const struct hkm_learn_settings settings = {
+	.cap_rule = 2,
+	.target_hit_mid = 0.65,
+	.target_hit_large = 0.55,
+	.cap_step_mid = 4,
+	.cap_step_large = 1,
+	.water_filling = true,
+	.wmax = true,
+	.dynamic = true,
+	.huge_pages = true,
+	.wmax_mid = { 1400, 1600, 1800, 2000 },
+	.wmax_mid_count = 4,
+	.wmax_large = { 1250, 1500, 1750, 2000 },
+	.wmax_large_count = 4,
+	.window_ms = WINDOW_MS,
+	.mid_cache_bytes = 65536,
+};
+
+/* A window with 100,000 Tiny allocations, in which nothing is the matter. */
+static void blank_window(struct plant *plant)
+{
+	struct hkm_period *window = &plant->window;
+
+	memset(window, 0, sizeof *window);
+	window->length_ms = WINDOW_MS;
+	window->operations = window->tiny_requests = 100000;
+	window->entry_ns = 100;
+	window->fault_ns = 250;
+	window->lambda = 0.2;
+	window->live = window->held = 10 * (double)MIB;
+}
+
+/* The objective is what signals.c makes of the rest, and noise. */
+static void finish_window(struct plant *plant)
+{
+	struct hkm_period *window = &plant->window;
+	double noise = plant->noise * ((double)random_between(&plant->random, 0, 2000) / 1000 - 1);
+
+	window->slow_ns += window->faults * window->fault_ns;
+	window->objective = window->slow_ns / window->operations +
+		window->lambda * (window->held - window->live) / (double)MIB;
+	window->objective *= 1 + noise;
+}
+
+static void count_event(struct plant *plant, const struct hkm_decision *decision)
+{
+	plant->tries += decision->event == HKM_EVENT_TRY;
+	plant->keeps += decision->event == HKM_EVENT_KEEP;
+	plant->rollbacks += decision->event == HKM_EVENT_ROLLBACK;
+	plant->freezes += decision->event == HKM_EVENT_FREEZE;
+	plant->thaws += decision->event == HKM_EVENT_THAW;
+	if (decision->event == HKM_EVENT_KEEP) {
+		double share = decision->objective_after / decision->objective_before;
+
+		if (share > plant->worst_kept)
+			plant->worst_kept = share;
+	}
+}
+
+static void run_windows(struct plant *plant, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++) {
+		struct hkm_decision decision;
+		struct hkm_policy published;
+
+		blank_window(plant);
+		plant->work(plant);
+		finish_window(plant);
+		plant->now_ms += WINDOW_MS;
+		plant->window.now_ms = plant->now_ms;
+		if (hkm_learner_step(&plant->learner, &plant->window, &published, &decision)) {
+			/* As hkm_policy_replace does. */
+			hkm_policy_replace(&published);
+			hkm_policy_copy(&plant->policy);
+			plant->publications++;
+		}
+		count_event(plant, &decision);
+	}
+}
+
+static void start_plant(struct plant *plant, void (*work)(struct plant *), double noise)
+{
+	memset(plant, 0, sizeof *plant);
+	plant->random.state = 1;
+	plant->work = work;
+	plant->noise = noise;
+	hkm_policy_start();
+	hkm_policy_copy(&plant->policy);
+	hkm_learner_start(&plant->learner, &settings, &plant->policy, false);
+}
+
+static void check_converged(const struct plant *plant)
+{
+	require(plant->learner.state == HKM_FROZEN, "state %d after %u tries", plant->learner.state, plant->tries);
+	require(plant->worst_kept < 1, "a change was kept that made things worse: %f", plant->worst_kept);
+	require(memcmp(&plant->learner.base.refill_blocks, &plant->policy.refill_blocks,
+		sizeof plant->policy - offsetof(struct hkm_policy, refill_blocks)) == 0,
+		"frozen, but another policy than the base is in force");
+}
+
+/* ---- Plants -------------------------------------------------------------------------- */
+
+/* Memory that was given back is touched again, unless the delay is 800 ms or more; above, it lies idle. */
+static void delay_plant(struct plant *plant)
+{
+	struct hkm_period *window = &plant->window;
+	double delay = plant->policy.purge_delay_ms;
+
+	window->slow_ns = 100000;
+	if (delay < 800) {
+		window->faults = 2000;
+		window->purged = 2000 * 4096;
+	}
+	window->totals.dirty = delay < 800 ? 0 : (uint64_t)(delay / 800 * (double)MIB);
+	window->held += (double)window->totals.dirty;
+}
+
+ISOLATED(a_delay_is_found_and_not_overshot)
+{
+	struct plant plant;
+
+	start_plant(&plant, delay_plant, 0.01);
+	run_windows(&plant, ENOUGH);
+	check_converged(&plant);
+	require(plant.policy.purge_delay_ms >= 800 && plant.policy.purge_delay_ms <= 5000, "delay %u",
+		plant.policy.purge_delay_ms);
+	require(plant.keeps >= 1, "nothing was kept");
+}
+
+/* 25,000 allocations of the Mid class of 8 KiB; a burst of `burst` blocks is freed and allocated over and over. */
+static void burst_plant(struct plant *plant)
+{
+	struct hkm_period *window = &plant->window;
+	unsigned class = hkm_ace_class(8192);
+	double burst = 24, capacity = plant->policy.cache_blocks[class], missed = capacity < burst ? burst - capacity : 0;
+
+	window->operations += 25000;
+	window->mid_requests = 25000;
+	window->misses[class] = 25000 * missed / burst;
+	window->hits[class] = 25000 - window->misses[class];
+	window->ghost_hits[class] = missed > capacity ? 25000 * capacity / burst : window->misses[class];
+	window->slow_ns = window->misses[class] * 200;
+	window->entry_ns = 200;
+	window->totals.threads = 1;
+	window->totals.cached = (uint64_t)(capacity < burst ? capacity : burst) * 8192;
+	window->held += (double)window->totals.cached;
+}
+
+ISOLATED(a_cache_grows_to_the_burst_and_stays_within_the_budget)
+{
+	struct plant plant;
+	unsigned class = hkm_ace_class(8192);
+
+	start_plant(&plant, burst_plant, 0.01);
+	require(plant.policy.cache_blocks[class] < 24, "the plant is no task: %u", plant.policy.cache_blocks[class]);
+	run_windows(&plant, ENOUGH);
+	check_converged(&plant);
+	require(plant.policy.cache_blocks[class] >= 20, "capacity %u", plant.policy.cache_blocks[class]);
+	require(plant.policy.cache_blocks[hkm_ace_class(5000)] <= 13, "a class without demand has grown to %u",
+		plant.policy.cache_blocks[hkm_ace_class(5000)]);
+}
+
+ISOLATED(a_cache_does_not_grow_beyond_the_budget)
+{
+	struct plant plant;
+	unsigned class = hkm_ace_class(8192);
+
+	hkm_options.budget_mid = 2; /* 128 KiB: 16 blocks */
+	start_plant(&plant, burst_plant, 0.01);
+	for (unsigned i = 0; i < ENOUGH; i++) {
+		run_windows(&plant, 1);
+		require(plant.policy.cache_blocks[class] <= 16, "capacity %u in window %u",
+			plant.policy.cache_blocks[class], i);
+	}
+}
+
+/* Half of the Mid requests are of 4,112 bytes, for which the static class wastes 1,008. */
+static void odd_plant(struct plant *plant)
+{
+	struct hkm_period *window = &plant->window;
+	bool fits = plant->policy.dynamic_size[0] == 4112 || plant->policy.dynamic_size[1] == 4112;
+	double live = 50 * (double)MIB;
+	unsigned bucket = (4112 - HKM_TINY_MAX - 1) / HKM_DEMAND_WIDTH;
+
+	window->mid_requests = 1000;
+	window->slow_ns = 200000;
+	window->totals.demand[bucket] = (uint32_t)(plant->now_ms);
+	window->totals.largest[bucket] = 4112;
+	window->totals.mid_out = (uint64_t)(fits ? live : live * 5120 / 4112);
+	window->live = live;
+	window->held = fits ? live : live * 5120 / 4112;
+}
+
+ISOLATED(an_odd_size_gets_a_class_of_its_own)
+{
+	struct plant plant;
+
+	start_plant(&plant, odd_plant, 0.01);
+	run_windows(&plant, 15);
+	require(plant.policy.dynamic_size[0] == 4112 || plant.policy.dynamic_size[1] == 4112, "%u and %u",
+		plant.policy.dynamic_size[0], plant.policy.dynamic_size[1]);
+	run_windows(&plant, ENOUGH);
+	check_converged(&plant);
+}
+
+/* Whatever is changed makes everything 30 % slower. */
+static void trap_plant(struct plant *plant)
+{
+	struct hkm_policy standard = plant->learner.actuators.standard;
+	bool changed = memcmp(&standard.refill_blocks, &plant->policy.refill_blocks,
+		sizeof standard - offsetof(struct hkm_policy, refill_blocks)) != 0;
+
+	delay_plant(plant);
+	plant->window.refills = 5000;
+	plant->window.misses[5] = 1000;
+	plant->window.totals.dirty = 10 * MIB;
+	plant->window.slow_ns = changed ? 1300000 : 1000000;
+}
+
+ISOLATED(what_does_not_help_is_rolled_back_and_no_longer_tried)
+{
+	struct plant plant;
+	unsigned tries;
+
+	start_plant(&plant, trap_plant, 0.005);
+	plant.work = trap_plant;
+	run_windows(&plant, 200);
+	require(plant.rollbacks == plant.tries - plant.keeps, "%u tries, %u rollbacks", plant.tries, plant.rollbacks);
+	require(plant.learner.state == HKM_FROZEN, "state %d", plant.learner.state);
+	tries = plant.tries;
+	run_windows(&plant, 200);
+	require(plant.tries == tries, "tried again without a reason");
+}
+
+static void calm_plant(struct plant *plant)
+{
+	plant->window.slow_ns = 100000;
+}
+
+ISOLATED(where_nothing_is_the_matter_nothing_is_changed)
+{
+	struct plant plant;
+
+	start_plant(&plant, calm_plant, 0.05);
+	run_windows(&plant, 300);
+	require(plant.tries <= 4 && plant.keeps == 0, "%u tries, %u kept", plant.tries, plant.keeps);
+	require(plant.learner.state == HKM_FROZEN && plant.thaws == 0, "state %d, %u thaws", plant.learner.state,
+		plant.thaws);
+}
+
+static void dead_plant(struct plant *plant)
+{
+	plant->window.operations = plant->window.tiny_requests = 0;
+	plant->window.objective = NAN;
+}
+
+ISOLATED(a_dead_signal_changes_nothing)
+{
+	struct plant plant;
+
+	start_plant(&plant, dead_plant, 0);
+	run_windows(&plant, 100);
+	require(plant.publications == 0 && plant.learner.decisions == 0, "%u publications", plant.publications);
+	/* A trial under way waits, too. */
+	plant.work = delay_plant;
+	while (plant.learner.state != HKM_CANARY)
+		run_windows(&plant, 1);
+	plant.work = dead_plant;
+	plant.publications = 0;
+	run_windows(&plant, 100);
+	require(plant.learner.state == HKM_CANARY && plant.publications == 0, "it was decided without evidence");
+}
+
+/* Pure noise, as much as the objective itself. */
+ISOLATED(noise_is_not_learned_from)
+{
+	unsigned keeps = 0;
+
+	for (uint64_t seed = 1; seed <= 20; seed++) {
+		struct plant plant;
+
+		start_plant(&plant, delay_plant, 0);
+		plant.random.state = seed;
+		plant.work = calm_plant;
+		plant.noise = 0.5;
+		run_windows(&plant, 100);
+		keeps += plant.keeps;
+	}
+	require(keeps <= 4, "%u changes were kept in 20 runs of noise", keeps);
+}
+
+/* Asks for large blocks instead of small ones, and wants another delay for them. */
+static void large_plant(struct plant *plant)
+{
+	delay_plant(plant);
+	plant->window.tiny_requests = 0;
+	plant->window.large_requests = 100000;
+	plant->window.slow_ns += 500000;
+}
+
+ISOLATED(a_shift_starts_learning_again_and_a_known_workload_gets_its_policy_back)
+{
+	struct plant plant;
+	uint32_t delay;
+
+	start_plant(&plant, delay_plant, 0.01);
+	run_windows(&plant, ENOUGH);
+	check_converged(&plant);
+	delay = plant.policy.purge_delay_ms;
+	plant.work = large_plant;
+	run_windows(&plant, 5);
+	require(plant.thaws == 1, "%u thaws", plant.thaws);
+	run_windows(&plant, ENOUGH);
+	require(plant.learner.state == HKM_FROZEN, "state %d", plant.learner.state);
+	/* Somebody spoils the policy of the second workload; the first one's is remembered. */
+	plant.learner.base.purge_delay_ms = 10;
+	plant.work = delay_plant;
+	run_windows(&plant, 3);
+	require(plant.policy.purge_delay_ms == delay, "delay %u, was %u", plant.policy.purge_delay_ms, delay);
+}
+
+/* The same requests cost more from some moment on. */
+static void slower_plant(struct plant *plant)
+{
+	delay_plant(plant);
+	plant->window.slow_ns *= 3;
+}
+
+ISOLATED(a_rise_of_the_objective_starts_learning_again)
+{
+	struct plant plant;
+
+	start_plant(&plant, delay_plant, 0.01);
+	run_windows(&plant, ENOUGH);
+	check_converged(&plant);
+	plant.work = slower_plant;
+	run_windows(&plant, 10);
+	require(plant.thaws == 1, "%u thaws", plant.thaws);
+}
+
+ISOLATED(a_profile_starts_frozen)
+{
+	struct plant plant;
+
+	start_plant(&plant, delay_plant, 0.01);
+	plant.policy.purge_delay_ms = 3200;
+	hkm_learner_start(&plant.learner, &settings, &plant.policy, true);
+	run_windows(&plant, ENOUGH);
+	require(plant.tries == 0 && plant.learner.state == HKM_FROZEN, "%u tries", plant.tries);
+}
+
+ISOLATED(a_policy_published_by_hand_is_the_new_base)
+{
+	struct plant plant;
+
+	start_plant(&plant, calm_plant, 0.01);
+	run_windows(&plant, ENOUGH);
+	plant.policy.empty_slabs = 7;
+	hkm_learner_adopt(&plant.learner, &plant.policy, plant.now_ms);
+	run_windows(&plant, ENOUGH);
+	require(plant.learner.base.empty_slabs == 7, "%u", plant.learner.base.empty_slabs);
+}
+
+/* ---- Windows --------------------------------------------------------------------------- */
+
+static bool is_close(double a, double b)
+{
+	return a - b < 1e-9 && b - a < 1e-9;
+}
+
+ISOLATED(a_window_is_the_difference_of_two_totals)
+{
+	static struct hkm_totals before, after;
+	struct hkm_period window;
+	struct hkm_scale scale = { .ns_per_cycle = 0.5, .fault_ns = 200 };
+
+	after.now_ns = 100000000;
+	after.tiny_allocations = 900;
+	after.hits[3] = 60;
+	after.misses[3] = 40;
+	after.slow_entries = 50;
+	after.slow_cycles = 10000;
+	after.page_faults = 10;
+	after.held = 30 * MIB;
+	after.live = 20 * MIB;
+	hkm_period_between(&before, &after, &scale, 0.2, &window);
+	require(is_close(window.operations, 1000), "%f operations", window.operations);
+	require(is_close(window.slow_ns, 7000), "%f ns", window.slow_ns);
+	require(is_close(window.entry_ns, 100), "%f ns an entry", window.entry_ns);
+	require(is_close(window.objective, (7 + 0.2 * 10)), "objective %f", window.objective);
+	require(is_close(window.length_ms, 100), "%f ms", window.length_ms);
+	/* A counter that went back (a child of fork) counts nothing. */
+	hkm_period_between(&after, &before, &scale, 0.2, &window);
+	require(is_close(window.operations, 0) && is_close(window.slow_ns, 0), "%f, %f", window.operations,
+		window.slow_ns);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_window_is_the_difference_of_two_totals),
+		cmocka_unit_test(a_delay_is_found_and_not_overshot),
+		cmocka_unit_test(a_cache_grows_to_the_burst_and_stays_within_the_budget),
+		cmocka_unit_test(a_cache_does_not_grow_beyond_the_budget),
+		cmocka_unit_test(an_odd_size_gets_a_class_of_its_own),
+		cmocka_unit_test(what_does_not_help_is_rolled_back_and_no_longer_tried),
+		cmocka_unit_test(where_nothing_is_the_matter_nothing_is_changed),
+		cmocka_unit_test(a_dead_signal_changes_nothing),
+		cmocka_unit_test(noise_is_not_learned_from),
+		cmocka_unit_test(a_shift_starts_learning_again_and_a_known_workload_gets_its_policy_back),
+		cmocka_unit_test(a_rise_of_the_objective_starts_learning_again),
+		cmocka_unit_test(a_profile_starts_frozen),
+		cmocka_unit_test(a_policy_published_by_hand_is_the_new_base),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
