@@ -9,6 +9,8 @@
 
 #define MIB 1048576.0
 #define PAGE 4096.0
+/* What shrinks was there for something: so much of what it may have been good for is reckoned with. */
+#define RISK 0.1
 #define SETTLE_WINDOWS 4u     /* nobody waits longer for a change to settle */
 #define UCB_C 1.5            /* the seed's */
 #define DYNAMIC_LEAST 0.02   /* share of the Mid bytes that a dynamic class must save */
@@ -63,7 +65,8 @@ static double hot_up(const struct hkm_period *window)
 
 static double hot_down(const struct hkm_period *window)
 {
-	return rent(window, idle_bytes(window)) * window->tiny_requests / (window->operations + 1) / 20;
+	return rent(window, idle_bytes(window)) * window->tiny_requests / (window->operations + 1) / 20 -
+	       RISK * window->tiny_requests / (window->operations + 1);
 }
 
 static double empty_up(const struct hkm_period *window)
@@ -78,7 +81,8 @@ static double empty_down(const struct hkm_period *window)
 
 static double delay_down(const struct hkm_period *window)
 {
-	return rent(window, (double)(window->totals.dirty + window->totals.big_cached)) / 2;
+	return rent(window, (double)(window->totals.dirty + window->totals.big_cached)) / 2 -
+	       RISK * hkm_period_l2_risk(window);
 }
 
 static double dirty_up(const struct hkm_period *window)
@@ -98,7 +102,26 @@ static double big_up(const struct hkm_period *window)
 
 static double big_down(const struct hkm_period *window)
 {
-	return rent(window, (double)window->totals.big_cached) / 2;
+	return rent(window, (double)window->totals.big_cached) / 2 - RISK * hkm_period_l2_risk(window);
+}
+
+/* What caches hold in vain while they are full: misses that larger ones would have served. */
+static double cache_up(const struct hkm_period *window)
+{
+	double ghosts = 0;
+	for (unsigned class = 0; class < HKM_ACE_CLASSES; class++)
+		ghosts += window->ghost_hits[class];
+	return per_operation(window, ghosts * window->entry_ns) / 2;
+}
+
+static double cache_down(const struct hkm_period *window)
+{
+	return rent(window, (double)window->totals.cached) / 2 - RISK * hkm_period_l1_risk(window);
+}
+
+static double cache_level(const struct hkm_period *window)
+{
+	return (double)window->totals.cached;
 }
 
 static double dirty_level(const struct hkm_period *window)
@@ -132,6 +155,8 @@ static const struct ladder ladders[HKM_LADDERS] = {
 	  "mappings that were given back are asked for again", "freed mappings lie unused" },
 	{ FIELD(dirty_bytes), 4 * MIB, 4096 * MIB, 4 * MIB, 4, dirty_up, dirty_down, dirty_level,
 	  "memory that was given back is touched again", "free memory lies resident" },
+	{ FIELD(cache_bytes), 65536, 256 * MIB, 65536, 4, cache_up, cache_down, cache_level,
+	  "misses that larger caches would have served", "blocks lie in caches" },
 	{ FIELD(refill_bytes), 1024, 65536, 1024, 4, refill_up, refill_down, NULL,
 	  "hot lists run empty", "blocks are carved that nobody asks for" },
 	{ FIELD(hot_bytes), 4096, 1048576, 4096, 4, hot_up, hot_down, NULL,
@@ -181,6 +206,15 @@ static void set_companions(const struct ladder *ladder, struct hkm_policy *polic
 		policy->hot_blocks = (uint32_t)hkm_max(512, policy->hot_bytes / 128);
 }
 
+/* What a move promises. A bound that is far from being reached promises little. */
+static double promise(const struct ladder *ladder, const struct hkm_period *window, double value, int direction)
+{
+	if (direction < 0)
+		return ladder->down(window);
+	double used = ladder->level != NULL && value > 0 ? 2 * ladder->level(window) / value : 1;
+	return ladder->up(window) * (used > 1 ? 1 : used < 0.25 ? 0.25 : used);
+}
+
 static bool propose_ladder(const struct hkm_actuators *actuators, const struct hkm_period *window,
 			   const struct hkm_policy *base, unsigned index, int direction, struct hkm_proposal *proposal)
 {
@@ -194,7 +228,7 @@ static bool propose_ladder(const struct hkm_actuators *actuators, const struct h
 		.why = direction > 0 ? ladder->why_up : ladder->why_down,
 		.from = value,
 		.to = next,
-		.gain = direction > 0 ? ladder->up(window) : ladder->down(window),
+		.gain = promise(ladder, window, value, direction),
 		.settle_ms = ladder->level != NULL ? settle_ms(actuators, base) : 0,
 		.policy = *base,
 	};
@@ -221,7 +255,8 @@ static bool propose_capacity(struct hkm_actuators *actuators, const struct hkm_p
 		ghosts += window->ghost_hits[class];
 	}
 	double cached = (double)window->totals.cached, share = cached < -bytes ? 1 : -bytes / (cached + 1);
-	proposal->gain = direction > 0 ? per_operation(window, ghosts * window->entry_ns) : rent(window, cached * share);
+	proposal->gain = direction > 0 ? per_operation(window, ghosts * window->entry_ns) :
+					 rent(window, cached * share) - RISK * share * hkm_period_l1_risk(window);
 	return bytes != 0;
 }
 
@@ -460,7 +495,7 @@ void hkm_actuators_learn(struct hkm_actuators *actuators, const struct hkm_propo
 			 double improvement)
 {
 	unsigned *failures = failures_of(actuators, proposal);
-	*failures = kept ? 0 : *failures + 1;
+	*failures = kept ? 0 : *failures + (improvement < -0.1 ? 2 : 1);
 	switch (proposal->actuator) {
 	case HKM_ACTUATOR_STRATEGY: {
 		double score = 0.5 + 5 * improvement; /* 10 % better is a full win */

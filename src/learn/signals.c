@@ -211,3 +211,18 @@ void hkm_period_between(const struct hkm_totals *before, const struct hkm_totals
 	double time = window->operations > 0 ? window->slow_ns / window->operations : 0;
 	window->objective = time + lambda * idle;
 }
+
+double hkm_period_l1_risk(const struct hkm_period *window)
+{
+	double hits = 0;
+	for (unsigned class = 0; class < HKM_ACE_CLASSES; class++)
+		hits += window->hits[class];
+	return window->operations > 0 ? hits * window->entry_ns / window->operations : 0;
+}
+
+double hkm_period_l2_risk(const struct hkm_period *window)
+{
+	double pages = (double)HKM_LARGE_MAX / 4096; /* a block has more */
+	double hits = window->big_requests - window->big_misses;
+	return window->operations > 0 ? hits * pages * window->fault_ns / window->operations : 0;
+}

@@ -66,6 +66,10 @@ struct hkm_period {
 	struct hkm_totals totals; /* at its end, for levels and the histogram */
 };
 
+/* What it would cost per allocation if L1's caches, or L2's, had not been there: what is at risk where they shrink. */
+double hkm_period_l1_risk(const struct hkm_period *window);
+double hkm_period_l2_risk(const struct hkm_period *window);
+
 /* How long things take on this machine. */
 struct hkm_scale {
 	double ns_per_cycle;

@@ -28,6 +28,8 @@ static void lean(struct hkm_policy *policy)
 {
 	scale_caches(policy, false, 0.25);
 	scale_caches(policy, true, 0);
+	policy->cache_bytes = MIB / 4;
+	policy->cache_share = 0;
 	policy->empty_slabs = 0;
 	policy->purge_delay_ms = 20;
 	policy->big_cache_bytes = 32 * MIB;
@@ -56,6 +58,7 @@ static void pipeline(struct hkm_policy *policy)
 static void bulk(struct hkm_policy *policy)
 {
 	scale_caches(policy, true, 4);
+	policy->cache_bytes = 64 * MIB;
 	for (unsigned class = HKM_MID_CLASSES; class < HKM_ACE_STATIC_CLASSES; class++)
 		policy->cache_blocks[class] = (uint16_t)hkm_max(policy->cache_blocks[class], 2);
 	policy->budget_large = 500;
@@ -90,7 +93,8 @@ double hkm_strategy_promise(enum hkm_strategy strategy, const struct hkm_period 
 			     (window->operations + 64 * window->large_requests + 512 * window->big_requests);
 	switch (strategy) {
 	case HKM_STRATEGY_LEAN:
-		return idle_share / 2;
+		return idle_share / 2 -
+		       (hkm_period_l1_risk(window) + hkm_period_l2_risk(window)) / 4 / window->objective;
 	case HKM_STRATEGY_BURST:
 		return again_share / 2;
 	case HKM_STRATEGY_PIPELINE:
