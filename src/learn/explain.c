@@ -45,6 +45,7 @@ static const char *event_name(enum hkm_event event)
 	static const char *const names[] = {
 		[HKM_EVENT_NONE] = "none",	   [HKM_EVENT_TRY] = "try",	  [HKM_EVENT_KEEP] = "keep",
 		[HKM_EVENT_ROLLBACK] = "rollback", [HKM_EVENT_FREEZE] = "freeze", [HKM_EVENT_THAW] = "learn again",
+		[HKM_EVENT_RECALL] = "recall",
 	};
 	return names[event];
 }

@@ -6,16 +6,18 @@
 #define LEAST_OPERATIONS 8.0 /* allocations; a window with fewer says nothing */
 #define CONTROL_FIRST 3u     /* windows before the first trial, which also tell the noise */
 #define CONTROL_AGAIN 1u     /* before another one: the last trial's windows, or control, still stand */
-#define CONTROL_MEMORY 4u    /* a level forgets windows before the last so many */
+#define LEVEL_MEMORY 8u      /* a level forgets windows before the last so many */
 #define TRIAL_MOST 3u        /* windows of a trial that has not shown anything yet */
+#define TRIAL_LONGEST 8u     /* of one that seems to help */
 #define TRIALS_MOST 24u      /* then the learner freezes, whatever is left to try */
 #define QUIET_ENOUGH 3u      /* windows without a proposal before it freezes */
 #define SETTLE 1u            /* windows after a change of the policy that nobody counts */
 #define LEAST_GAIN 0.01      /* share of the objective */
 #define NOISE_AT_FIRST 0.02
 #define NOISE_LEAST 0.002
+#define NOISE_MOST 0.5        /* a step beyond is not noise but something that happened */
 #define ALARM 3.0            /* times the control */
-#define CERTAINTY 2.0        /* standard deviations */
+#define CERTAINTY 2.5        /* standard deviations */
 
 #define FROZEN_REFERENCE 3u
 #define COST_TOLERANCE 0.1   /* Page-Hinkley on J / its frozen level */
@@ -31,25 +33,28 @@ static double distance(double a, double b)
 	return a > b ? a - b : b - a;
 }
 
-static void level_add(struct hkm_level *level, double value)
+static void level_add(struct hkm_level *level, const struct hkm_period *window)
 {
-	level->last = value;
-	if (level->count < CONTROL_MEMORY)
+	level->last = window->objective;
+	if (level->count < LEVEL_MEMORY)
 		level->count++;
-	level->mean += (value - level->mean) / level->count;
+	else
+		level->weight -= level->weight / LEVEL_MEMORY;
+	level->weight += window->operations;
+	level->mean += (window->objective - level->mean) * window->operations / level->weight;
 }
 
 /* Adds a window to a level, and what it differs from the one before to the estimate of the noise. The mean absolute
  * difference of two draws of a normal distribution is 1.128 standard deviations. */
-static void observe(struct hkm_learner *learner, struct hkm_level *level, double value)
+static void observe(struct hkm_learner *learner, struct hkm_level *level, const struct hkm_period *window)
 {
 	if (level->count > 0 && level->mean > 0) {
-		double step = distance(value, level->last) / level->mean / 1.128;
-		learner->noise += (step - learner->noise) / 4;
+		double step = distance(window->objective, level->last) / level->mean / 1.128;
+		learner->noise += ((step < NOISE_MOST ? step : NOISE_MOST) - learner->noise) / 4;
 		if (learner->noise < NOISE_LEAST)
 			learner->noise = NOISE_LEAST;
 	}
-	level_add(level, value);
+	level_add(level, window);
 }
 
 /* ---- The mix of requests --------------------------------------------------------------------------------------- */
@@ -83,12 +88,8 @@ static void mix_refer(struct hkm_learner *learner, const double mix[HKM_MIX])
 }
 
 /* Whether the program asks for other things than it did. */
-static bool mix_changed(struct hkm_learner *learner, const struct hkm_period *window)
+static bool mix_changed(struct hkm_learner *learner, const double mix[HKM_MIX])
 {
-	double mix[HKM_MIX];
-	mix_of(window, mix);
-	if (!learner->mix_known)
-		mix_refer(learner, mix);
 	return hkm_change_add(&learner->mix_change, mix_distance(mix, learner->mix));
 }
 
@@ -170,25 +171,32 @@ static void freeze(struct hkm_learner *learner, uint64_t now_ms)
 	hkm_change_start(&learner->cost_change, COST_TOLERANCE + learner->noise, COST_THRESHOLD + 4 * learner->noise);
 }
 
-/* The workload is another one: what was learned for it before is put in force, or what is in force stays; a trial under
- * way is given up without blame. */
-static bool follow_mix(struct hkm_learner *learner, const struct hkm_period *window, struct hkm_policy *policy,
-		       struct hkm_decision *decision)
+/* The workload is another one: a trial under way is given up without blame. In this window both workloads are mixed, so
+ * the next one tells what the new one is. Result: whether *policy, the base, is to be published. */
+static bool leave_mix(struct hkm_learner *learner, const struct hkm_period *window, struct hkm_policy *policy,
+		      struct hkm_decision *decision)
 {
 	bool publish = learner->state == HKM_CANARY;
-	double mix[HKM_MIX];
+	decide(learner, decision, HKM_EVENT_THAW, "the mix of requests has changed");
 	context_save(learner);
-	mix_of(window, mix);
-	const struct hkm_context *known = context_find(learner, mix);
-	decide(learner, decision, HKM_EVENT_THAW, known != NULL ? "a mix of requests seen before" : "a new mix of requests");
-	if (known != NULL) {
-		learner->base = known->policy;
-		publish = true;
-	}
-	mix_refer(learner, mix);
+	learner->mix_known = false;
 	start_learning(learner, window->now_ms);
 	*policy = learner->base;
 	return publish;
+}
+
+/* The first window of a workload: if it has been seen before, what was learned then is put in force. */
+static bool enter_mix(struct hkm_learner *learner, const double mix[HKM_MIX], struct hkm_policy *policy,
+		      struct hkm_decision *decision)
+{
+	const struct hkm_context *known = context_find(learner, mix);
+	mix_refer(learner, mix);
+	if (known == NULL)
+		return false;
+	decide(learner, decision, HKM_EVENT_RECALL, "a mix of requests seen before");
+	learner->base = known->policy;
+	*policy = learner->base;
+	return true;
 }
 
 /* The objective that a proposal must promise to be worth a trial. */
@@ -201,7 +209,7 @@ static double worth_a_trial(const struct hkm_learner *learner)
 static bool step_learn(struct hkm_learner *learner, const struct hkm_period *window, struct hkm_policy *policy,
 		       struct hkm_decision *decision)
 {
-	observe(learner, &learner->control, window->objective);
+	observe(learner, &learner->control, window);
 	if (learner->control.count < (learner->trials == 0 ? CONTROL_FIRST : CONTROL_AGAIN))
 		return false;
 	if (learner->objective_first <= 0)
@@ -254,13 +262,14 @@ static double uncertainty(const struct hkm_learner *learner)
 static bool step_canary(struct hkm_learner *learner, const struct hkm_period *window, struct hkm_policy *policy,
 			struct hkm_decision *decision)
 {
-	observe(learner, &learner->tried, window->objective);
+	observe(learner, &learner->tried, window);
 	double control = learner->control.mean, better = control - learner->tried.mean, sure = uncertainty(learner);
 	double margin = LEAST_GAIN * control;
 	bool dwelt = window->now_ms - learner->trial_began_ms >= learner->trial.dwell_ms;
 	bool kept = dwelt && better > margin && better > sure;
 	bool worse = better < -(sure + margin);
-	if (!kept && !worse && !(dwelt && learner->tried.count >= TRIAL_MOST))
+	bool over = dwelt && learner->tried.count >= (better > margin ? TRIAL_LONGEST : TRIAL_MOST);
+	if (!kept && !worse && !over)
 		return false;
 	hkm_actuators_learn(&learner->actuators, &learner->trial, kept, control > 0 ? better / control : 0);
 	if (kept) {
@@ -275,7 +284,7 @@ static bool step_canary(struct hkm_learner *learner, const struct hkm_period *wi
 static void step_frozen(struct hkm_learner *learner, const struct hkm_period *window, struct hkm_decision *decision)
 {
 	if (learner->frozen.count < FROZEN_REFERENCE) {
-		observe(learner, &learner->frozen, window->objective);
+		observe(learner, &learner->frozen, window);
 		return;
 	}
 	if (learner->frozen.mean <= 0 ||
@@ -320,8 +329,14 @@ bool hkm_learner_step(struct hkm_learner *learner, const struct hkm_period *wind
 		return false;
 	learner->objective = window->objective;
 	hkm_actuators_see(&learner->actuators, window);
-	if (mix_changed(learner, window))
-		return follow_mix(learner, window, policy, decision);
+	double mix[HKM_MIX];
+	mix_of(window, mix);
+	if (!learner->mix_known) {
+		if (enter_mix(learner, mix, policy, decision))
+			return true;
+	} else if (mix_changed(learner, mix)) {
+		return leave_mix(learner, window, policy, decision);
+	}
 	if (learner->settle > 0) {
 		learner->settle--;
 		return false;

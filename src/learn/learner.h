@@ -29,10 +29,11 @@ enum hkm_learner_state {
 	HKM_FROZEN,
 };
 
-/* A mean over windows, and how far windows lie apart under one policy. */
+/* The objective over some windows: per allocation, so a window counts by its allocations. */
 struct hkm_level {
 	double mean;
-	double last;
+	double weight;  /* allocations */
+	double last;    /* window's */
 	unsigned count; /* windows */
 };
 
@@ -43,6 +44,7 @@ enum hkm_event {
 	HKM_EVENT_ROLLBACK, /* it has not */
 	HKM_EVENT_FREEZE,
 	HKM_EVENT_THAW,     /* the workload has changed */
+	HKM_EVENT_RECALL,   /* it is one that was learned before */
 };
 
 /* What a step has done. Texts are constants. */
@@ -81,7 +83,7 @@ struct hkm_learner {
 	struct hkm_change cost_change, mix_change;
 	struct hkm_level frozen;       /* J since the learner froze, the first windows: reference of cost_change */
 	double mix[HKM_MIX];           /* reference of mix_change */
-	bool mix_known;
+	bool mix_known;                /* if not, the next window tells it */
 	struct hkm_context contexts[HKM_CONTEXTS];
 	unsigned next_context;
 

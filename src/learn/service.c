@@ -31,7 +31,7 @@ static struct {
 	struct hkm_quantile p50, p95, p99;
 	bool collecting, collected, has_before;
 	uint64_t generation;             /* of the policy that the learner knows to be in force */
-	uint64_t windows, steps, step_cycles_max, step_cycles_total;
+	uint64_t windows, steps, step_ns_max, step_ns_total; /* of processor time */
 } service;
 
 static bool baton_take(void)
@@ -125,7 +125,7 @@ static void end_window(uint64_t now_ms)
 /* One bounded piece of work. Result: when to come again. */
 static uint64_t slice(uint64_t now_ms)
 {
-	uint64_t start = hkm_cycles(), next = now_ms;
+	uint64_t start = hkm_os_thread_ns(), next = now_ms;
 	if (service.collected) {
 		end_window(now_ms);
 		service.collected = false;
@@ -136,10 +136,10 @@ static uint64_t slice(uint64_t now_ms)
 		service.collected = hkm_collect(&service.collection, now_ms);
 		service.collecting = !service.collected;
 	}
-	uint64_t cycles = hkm_cycles() - start;
+	uint64_t ns = hkm_os_thread_ns() - start;
 	service.steps++;
-	service.step_cycles_total += cycles;
-	service.step_cycles_max = hkm_max(service.step_cycles_max, cycles);
+	service.step_ns_total += ns;
+	service.step_ns_max = hkm_max(service.step_ns_max, ns);
 	return next;
 }
 
@@ -278,11 +278,6 @@ const struct hkm_learning hkm_learning = { start, window_over, forked };
 
 /* ---- Telling --------------------------------------------------------------------------------------------------------- */
 
-static uint64_t to_ns(uint64_t cycles)
-{
-	return (uint64_t)((double)cycles * service.scale.ns_per_cycle);
-}
-
 /* Result: whether it was taken. A signal handler may have interrupted the step: rather a torn report than none. */
 static bool baton_wait(void)
 {
@@ -303,8 +298,8 @@ void hkm_service_report(void (*put)(struct hkm_text *text, const struct hkm_repo
 		.window = &service.window,
 		.windows = service.windows,
 		.steps = service.steps,
-		.step_ns_max = to_ns(service.step_cycles_max),
-		.step_ns_total = to_ns(service.step_cycles_total),
+		.step_ns_max = service.step_ns_max,
+		.step_ns_total = service.step_ns_total,
 		.slow_p50_ns = hkm_quantile_value(&service.p50),
 		.slow_p95_ns = hkm_quantile_value(&service.p95),
 		.slow_p99_ns = hkm_quantile_value(&service.p99),
