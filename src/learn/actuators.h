@@ -25,7 +25,7 @@ enum hkm_actuator {
 	HKM_ACTUATOR_WMAX_LARGE,
 	HKM_ACTUATOR_DYNAMIC,
 	HKM_ACTUATOR_HUGE_PAGES,
-	HKM_ACTUATOR_LADDERS, /* single numbers, one after the other: see actuators.c */
+	HKM_ACTUATOR_LADDERS, /* single numbers, one after the other: see ladders.h */
 };
 #define HKM_LADDERS 7u
 #define HKM_ACTUATORS (HKM_ACTUATOR_LADDERS + HKM_LADDERS)
@@ -83,6 +83,9 @@ bool hkm_actuators_propose(struct hkm_actuators *actuators, const struct hkm_per
 /* A trial is over. `improvement`: share of the objective that it saved, below 0 if it cost. */
 void hkm_actuators_learn(struct hkm_actuators *actuators, const struct hkm_proposal *proposal, bool kept,
 			 double improvement);
+
+/* How long a change of what is kept needs to show: memory that is free now goes when the delay is over, at a tick. */
+uint64_t hkm_settle_ms(const struct hkm_actuators *actuators, const struct hkm_policy *base);
 
 /* The workload has changed: what has failed may be tried again. */
 void hkm_actuators_forget(struct hkm_actuators *actuators);

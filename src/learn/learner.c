@@ -19,6 +19,11 @@
 #define ALARM 3.0            /* times the control */
 #define CERTAINTY 2.5        /* standard deviations */
 
+#define RESTLESS_WINDOWS 12u /* changes of the mix closer than this are restless */
+#define RESTLESS_MOST 3u
+#define REST_WINDOWS 32u
+#define REST_DOUBLINGS 6u
+
 #define FROZEN_REFERENCE 3u
 #define COST_TOLERANCE 0.1   /* Page-Hinkley on J / its frozen level */
 #define COST_THRESHOLD 0.8
@@ -171,12 +176,31 @@ static void freeze(struct hkm_learner *learner, uint64_t now_ms)
 	hkm_change_start(&learner->cost_change, COST_TOLERANCE + learner->noise, COST_THRESHOLD + 4 * learner->noise);
 }
 
+/* The mix changes faster than anything can be learned: the policy that the options describe is put in force for a
+ * while, each time a longer one. */
+static bool give_up(struct hkm_learner *learner, const struct hkm_period *window, struct hkm_policy *policy,
+		    struct hkm_decision *decision)
+{
+	unsigned beyond = learner->restless - RESTLESS_MOST, doublings = beyond < REST_DOUBLINGS ? beyond : REST_DOUBLINGS;
+	decide(learner, decision, HKM_EVENT_FREEZE, "the requests change faster than anything can be learned");
+	learner->base = learner->actuators.standard;
+	*policy = learner->base;
+	learner->rest_until_window = learner->shifted_window = learner->windows + (REST_WINDOWS << doublings);
+	learner->mix_known = false;
+	freeze(learner, window->now_ms);
+	return true;
+}
+
 /* The workload is another one: a trial under way is given up without blame. In this window both workloads are mixed, so
  * the next one tells what the new one is. Result: whether *policy, the base, is to be published. */
 static bool leave_mix(struct hkm_learner *learner, const struct hkm_period *window, struct hkm_policy *policy,
 		      struct hkm_decision *decision)
 {
-	bool publish = learner->state == HKM_CANARY;
+	bool publish = learner->state == HKM_CANARY, quickly = learner->windows - learner->shifted_window < RESTLESS_WINDOWS;
+	learner->restless = quickly ? learner->restless + 1 : 0;
+	learner->shifted_window = learner->windows;
+	if (learner->restless >= RESTLESS_MOST)
+		return give_up(learner, window, policy, decision);
 	decide(learner, decision, HKM_EVENT_THAW, "the mix of requests has changed");
 	context_save(learner);
 	learner->mix_known = false;
@@ -329,6 +353,10 @@ bool hkm_learner_step(struct hkm_learner *learner, const struct hkm_period *wind
 		return false;
 	learner->objective = window->objective;
 	hkm_actuators_see(&learner->actuators, window);
+	if (learner->windows < learner->rest_until_window)
+		return false;
+	if (learner->windows == learner->rest_until_window)
+		start_learning(learner, window->now_ms);
 	double mix[HKM_MIX];
 	mix_of(window, mix);
 	if (!learner->mix_known) {

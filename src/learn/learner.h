@@ -84,6 +84,8 @@ struct hkm_learner {
 	struct hkm_level frozen;       /* J since the learner froze, the first windows: reference of cost_change */
 	double mix[HKM_MIX];           /* reference of mix_change */
 	bool mix_known;                /* if not, the next window tells it */
+	unsigned restless;             /* changes of the mix that followed each other quickly */
+	uint64_t shifted_window, rest_until_window;
 	struct hkm_context contexts[HKM_CONTEXTS];
 	unsigned next_context;
 

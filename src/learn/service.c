@@ -30,6 +30,8 @@ static struct {
 	struct hkm_scale scale;
 	struct hkm_quantile p50, p95, p99;
 	bool collecting, collected, has_before;
+	char lines[2 * LINE_BYTES];      /* of the log, not yet written */
+	size_t lines_length;
 	uint64_t generation;             /* of the policy that the learner knows to be in force */
 	uint64_t windows, steps, step_ns_max, step_ns_total; /* of processor time */
 } service;
@@ -61,7 +63,16 @@ static void log_line(const struct hkm_decision *decision)
 	else
 		hkm_explain_window(&text, &report);
 	hkm_text_finish(&text);
-	hkm_os_append(service.path, buffer, text.length);
+	if (service.lines_length + text.length <= sizeof service.lines) {
+		memcpy(service.lines + service.lines_length, buffer, text.length);
+		service.lines_length += text.length;
+	}
+}
+
+static void write_lines(void)
+{
+	hkm_os_append(service.path, service.lines, service.lines_length);
+	service.lines_length = 0;
 }
 
 static void publish(const struct hkm_policy *policy)
@@ -126,10 +137,14 @@ static void end_window(uint64_t now_ms)
 static uint64_t slice(uint64_t now_ms)
 {
 	uint64_t start = hkm_os_thread_ns(), next = now_ms;
-	if (service.collected) {
+	if (service.lines_length > 0) {
+		write_lines();
+		next = service.window.now_ms + service.settings.window_ms;
+	} else if (service.collected) {
 		end_window(now_ms);
 		service.collected = false;
-		next = now_ms + service.settings.window_ms;
+		if (service.lines_length == 0)
+			next = now_ms + service.settings.window_ms;
 	} else {
 		if (!service.collecting)
 			hkm_collect_begin(&service.collection);

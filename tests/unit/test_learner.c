@@ -345,6 +345,32 @@ ISOLATED(a_shift_starts_learning_again_and_a_known_workload_gets_its_policy_back
 	require(plant.policy.purge_delay_ms == delay, "delay %u, was %u", plant.policy.purge_delay_ms, delay);
 }
 
+/* Another workload every five windows: nothing that is learned lasts. */
+ISOLATED(a_restless_workload_gets_what_the_options_say)
+{
+	struct plant plant;
+	unsigned publications;
+
+	start_plant(&plant, delay_plant, 0.01);
+	for (unsigned i = 0; i < 20; i++) {
+		plant.work = i % 2 == 0 ? large_plant : delay_plant;
+		run_windows(&plant, 5);
+	}
+	publications = plant.publications;
+	require(memcmp(&plant.policy.refill_blocks, &plant.learner.actuators.standard.refill_blocks,
+		sizeof plant.policy - offsetof(struct hkm_policy, refill_blocks)) == 0, "another policy is in force");
+	for (unsigned i = 0; i < 100; i++) {
+		plant.work = i % 2 == 0 ? large_plant : delay_plant;
+		run_windows(&plant, 5);
+	}
+	require(plant.publications - publications <= 30, "%u publications", plant.publications - publications);
+	/* Once it is at rest, it is learned. */
+	plant.work = delay_plant;
+	run_windows(&plant, 32 * 64 + ENOUGH);
+	check_converged(&plant);
+	require(plant.policy.purge_delay_ms >= 800, "delay %u", plant.policy.purge_delay_ms);
+}
+
 /* The same requests cost more from some moment on. */
 static void slower_plant(struct plant *plant)
 {
@@ -434,6 +460,7 @@ int main(void)
 		cmocka_unit_test(a_dead_signal_changes_nothing),
 		cmocka_unit_test(noise_is_not_learned_from),
 		cmocka_unit_test(a_shift_starts_learning_again_and_a_known_workload_gets_its_policy_back),
+		cmocka_unit_test(a_restless_workload_gets_what_the_options_say),
 		cmocka_unit_test(a_rise_of_the_objective_starts_learning_again),
 		cmocka_unit_test(a_profile_starts_frozen),
 		cmocka_unit_test(a_policy_published_by_hand_is_the_new_base),
