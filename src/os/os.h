@@ -80,9 +80,6 @@ uint64_t hkm_os_page_faults(void);
 /* Nanoseconds of a clock that only grows; fine, some tens of nanoseconds per call. */
 uint64_t hkm_os_now_ns(void);
 
-/* Nanoseconds of processor time that the calling thread has used; a system call. */
-uint64_t hkm_os_thread_ns(void);
-
 /* Standard error at the end of the process: keep duplicates it (many programs close theirs before the library's
  * last words), kept gives the duplicate if it still leads to the same file, or else standard error. */
 void hkm_os_keep_error(void);

@@ -261,21 +261,11 @@ uint64_t hkm_os_page_faults(void)
 	return (uint64_t)own.ru_minflt + (uint64_t)own.ru_majflt;
 }
 
-static uint64_t read_ns(clockid_t clock)
-{
-	struct timespec now;
-	clock_gettime(clock, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
-
 uint64_t hkm_os_now_ns(void)
 {
-	return read_ns(CLOCK_MONOTONIC);
-}
-
-uint64_t hkm_os_thread_ns(void)
-{
-	return read_ns(CLOCK_THREAD_CPUTIME_ID);
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
 bool hkm_os_start_thread(void *(*work)(void *))
