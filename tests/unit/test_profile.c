@@ -72,14 +72,14 @@ ISOLATED(policies_take_every_value_that_profiles_accept)
 			hkm_policy_copy(&policy);
 			hkm_profile_set(&profile, key, bound, 1);
 			hkm_profile_apply(&profile, &policy);
-			require(hkm_policy_publish(&policy) != 0, "no memory");
+			require(hkm_policy_replace(&policy) != 0, "no memory");
 			hkm_policy_copy(&policy);
 			hkm_profile_from_policy(&published, &policy, 1);
 			require(published.values[key].value == bound, "%s = %zu is published as %zu",
 				describe(key).name, (size_t)bound, (size_t)published.values[key].value);
 			if (key == HKM_PROFILE_mid_dyn1 && high) { /* the two must differ */
 				policy.dynamic_size[0] = 0;
-				hkm_policy_publish(&policy);
+				hkm_policy_replace(&policy);
 			}
 		}
 }
