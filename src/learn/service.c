@@ -11,6 +11,7 @@
 #include "os/os.h"
 
 #define LINE_BYTES 1024u
+#define COST_SHARE 400u /* a window lasts at least so many times as long as the learner has worked for it */
 #define REPORT_TRIES 10000u
 
 /* 1: somebody is at it. Taken with acquire, given back with release, which pair: what the last one wrote is seen. */
@@ -33,6 +34,7 @@ static struct {
 	char lines[2 * LINE_BYTES];      /* of the log, not yet written */
 	size_t lines_length;
 	uint64_t generation;             /* of the policy that the learner knows to be in force */
+	uint64_t window_cost_ns;         /* of the last or present window */
 	uint64_t windows, steps, step_ns_max, step_ns_total; /* of processor time */
 } service;
 
@@ -133,29 +135,43 @@ static void end_window(uint64_t now_ms)
 	service.has_before = true;
 }
 
-/* One bounded piece of work. Result: when to come again. */
-static uint64_t slice(uint64_t now_ms)
+/* With many threads a look at all of them costs more: the windows grow, so that the share of the time stays. */
+static uint64_t window_ms(void)
 {
-	uint64_t start = hkm_os_thread_ns(), next = now_ms;
-	if (service.lines_length > 0) {
-		write_lines();
-		next = service.window.now_ms + service.settings.window_ms;
-	} else if (service.collected) {
+	return hkm_max(service.settings.window_ms, service.window_cost_ns * COST_SHARE / 1000000);
+}
+
+/* Looks at some heaps, or, when all have been looked at, decides. Result: when to come again. */
+static uint64_t step(uint64_t now_ms)
+{
+	if (service.collected) {
 		end_window(now_ms);
 		service.collected = false;
-		if (service.lines_length == 0)
-			next = now_ms + service.settings.window_ms;
-	} else {
-		if (!service.collecting)
-			hkm_collect_begin(&service.collection);
-		service.collected = hkm_collect(&service.collection, now_ms);
-		service.collecting = !service.collected;
+		return now_ms + window_ms();
 	}
-	uint64_t ns = hkm_os_thread_ns() - start;
+	if (!service.collecting) {
+		hkm_collect_begin(&service.collection);
+		service.window_cost_ns = 0;
+	}
+	service.collected = hkm_collect(&service.collection, now_ms);
+	service.collecting = !service.collected;
+	return now_ms;
+}
+
+/* One bounded piece of work: a step, whose time is counted, or what the last one has to tell. Result: when to come
+ * again. */
+static uint64_t slice(uint64_t now_ms)
+{
+	if (service.lines_length > 0) {
+		write_lines();
+		return service.window.now_ms + window_ms();
+	}
+	uint64_t start = hkm_os_thread_ns(), next = step(now_ms), ns = hkm_os_thread_ns() - start;
 	service.steps++;
 	service.step_ns_total += ns;
+	service.window_cost_ns += ns;
 	service.step_ns_max = hkm_max(service.step_ns_max, ns);
-	return next;
+	return service.lines_length > 0 ? now_ms : next;
 }
 
 /* ---- The thread that steps ------------------------------------------------------------------------------------ */
