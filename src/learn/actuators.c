@@ -110,24 +110,6 @@ static bool propose_huge_pages(struct hkm_actuators *actuators, const struct hkm
 	return actuators->settings.huge_pages && value != base->thp_threshold && window->big_misses > 0;
 }
 
-/* The share of the bytes asked for from Mid that the dynamic classes save; the histogram is of requests. */
-static double saved_share(const struct hkm_actuators *actuators, const uint16_t *largest, const uint32_t dynamic[2])
-{
-	double bytes = 0, saved = 0;
-	for (unsigned bucket = 0; bucket < HKM_DEMAND_BUCKETS; bucket++) {
-		size_t size = largest[bucket];
-		if (actuators->demand[bucket] == 0 || size <= HKM_TINY_MAX)
-			continue;
-		uint32_t block = hkm_ace_static_size(hkm_ace_class(size)), best = block;
-		for (unsigned i = 0; i < 2; i++)
-			if (dynamic[i] >= size && dynamic[i] < best)
-				best = dynamic[i];
-		bytes += (double)actuators->demand[bucket] * block;
-		saved += (double)actuators->demand[bucket] * (block - best);
-	}
-	return bytes > 0 ? saved / bytes : 0;
-}
-
 static bool propose_dynamic(struct hkm_actuators *actuators, const struct hkm_period *window,
 			    const struct hkm_policy *base, struct hkm_proposal *proposal)
 {
@@ -138,8 +120,9 @@ static bool propose_dynamic(struct hkm_actuators *actuators, const struct hkm_pe
 	if (chosen[0] == base->dynamic_size[0] && chosen[1] == base->dynamic_size[1])
 		return false;
 	unsigned changed = chosen[0] != base->dynamic_size[0] ? 0 : 1;
-	double more = saved_share(actuators, window->totals.largest, chosen) -
-		      saved_share(actuators, window->totals.largest, base->dynamic_size);
+	const uint16_t *largest = window->totals.largest;
+	double more = hkm_demand_waste(actuators->demand, largest, base->dynamic_size) -
+		      hkm_demand_waste(actuators->demand, largest, chosen);
 	*proposal = (struct hkm_proposal){
 		.what = changed == 0 ? "mid_dyn1" : "mid_dyn2",
 		.why = "requests that no class fits well",
@@ -175,6 +158,11 @@ static bool propose_strategy(struct hkm_actuators *actuators, const struct hkm_p
 		.settle_ms = hkm_settle_ms(actuators, base),
 		.policy = actuators->standard,
 	};
+	/* The sizes that the program asks for are the same in every strategy, and moving to other classes is dear. */
+	for (unsigned i = 0; i < 2; i++) {
+		proposal->policy.dynamic_size[i] = base->dynamic_size[i];
+		proposal->policy.cache_blocks[HKM_DYN1 + i] = base->cache_blocks[HKM_DYN1 + i];
+	}
 	hkm_strategy_apply(choice, &proposal->policy);
 	return true;
 }

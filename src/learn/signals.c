@@ -96,6 +96,8 @@ static void collect_process(struct hkm_collection *collection)
 	totals->big_live = big.live_bytes;
 	totals->span_purged = spans.purged;
 	totals->dirty = spans.dirty_slices * HKM_SLICE_SIZE;
+	for (unsigned i = 0; i < 2; i++)
+		totals->dynamic_size[i] = hkm_pool_block_size(HKM_DYN1 + i);
 	totals->mid_out = out.mid;
 	totals->large_out = out.large;
 	totals->page_faults = hkm_os_page_faults();
@@ -148,6 +150,23 @@ double hkm_measure_fault_ns(void)
 	}
 	hkm_os_unmap(pages, FAULT_PAGES * page_size, false);
 	return (double)least / FAULT_BATCH;
+}
+
+double hkm_demand_waste(const uint32_t *demand, const uint16_t *largest, const uint32_t dynamic_size[2])
+{
+	double bytes = 0, waste = 0;
+	for (unsigned bucket = 0; bucket < HKM_DEMAND_BUCKETS; bucket++) {
+		size_t size = largest[bucket];
+		if (demand[bucket] == 0 || size <= HKM_TINY_MAX)
+			continue;
+		size_t block = hkm_ace_static_size(hkm_ace_class(size));
+		for (unsigned i = 0; i < 2; i++)
+			if (dynamic_size[i] >= size && dynamic_size[i] < block)
+				block = dynamic_size[i];
+		bytes += (double)demand[bucket] * (double)block;
+		waste += (double)demand[bucket] * (double)(block - size);
+	}
+	return bytes > 0 ? waste / bytes : 0;
 }
 
 double hkm_lambda(unsigned goal)
@@ -206,7 +225,8 @@ void hkm_period_between(const struct hkm_totals *before, const struct hkm_totals
 	window->remote_messages = difference(before->remote_messages, after->remote_messages);
 	window->purged = difference(before->span_purged + before->big_purged, after->span_purged + after->big_purged);
 	window->held = (double)after->held;
-	window->live = (double)after->live;
+	double waste = hkm_demand_waste(after->demand, after->largest, after->dynamic_size) * (double)after->mid_out;
+	window->live = (double)after->live > waste ? (double)after->live - waste : 0;
 	double idle = window->held > window->live ? (window->held - window->live) / MIB : 0;
 	double time = window->operations > 0 ? window->slow_ns / window->operations : 0;
 	window->objective = time + lambda * idle;

@@ -29,6 +29,8 @@ struct hkm_totals {
 	uint32_t demand[HKM_DEMAND_BUCKETS];     /* Mid requests that missed, as in heap/meter.h */
 	uint16_t largest[HKM_DEMAND_BUCKETS];
 
+	uint32_t dynamic_size[2];                /* bytes; of DYN1 and DYN2 now, 0: none */
+
 	/* Levels, in bytes, but for the first two. */
 	uint64_t heaps, threads;
 	uint64_t held, live;
@@ -58,13 +60,17 @@ struct hkm_period {
 	double fault_ns;    /* of one page fault */
 	double faults;
 	double objective;   /* J */
-	double held, live;  /* bytes, at its end */
+	double held, live;  /* bytes, at its end; of live Mid blocks what was asked for, as far as the histogram tells */
 	double lambda;      /* nanoseconds per allocation and MiB */
 	double hits[HKM_ACE_CLASSES], misses[HKM_ACE_CLASSES], ghost_hits[HKM_ACE_CLASSES];
 	double mid_requests, large_requests, tiny_requests, big_requests; /* allocations, by layer */
 	double refills, remote_messages, big_misses, purged; /* purged: bytes */
 	struct hkm_totals totals; /* at its end, for levels and the histogram */
 };
+
+/* The share of the bytes handed out for a histogram of Mid requests that is beyond what was asked for, with dynamic
+ * classes of these sizes. */
+double hkm_demand_waste(const uint32_t *demand, const uint16_t *largest, const uint32_t dynamic_size[2]);
 
 /* What it would cost per allocation if L1's caches, or L2's, had not been there: what is at risk where they shrink. */
 double hkm_period_l1_risk(const struct hkm_period *window);
