@@ -2,8 +2,8 @@
  *
  *   cc steer.c -lhakmem && ./a.out        or, in a build directory:  ./examples/steer
  *
- * It works in two phases. In the first one, 48 KiB buffers come and go by the dozen: their thread cache is made as large
- * as it can be. In the second, the program waits for work: everything idle goes back to the system at once. Each phase
+ * It works in two phases. In the first one, 48 KiB buffers come and go by the dozen: their cache is made as large as
+ * it can be. In the second, the program waits for work: everything idle goes back to the system at once. Each phase
  * prints what the statistics say of it.
  */
 #include <hakmem.h>

@@ -4,6 +4,12 @@
 #include "ace/ace.h"
 #include "learn/budget.h"
 
+/* HAKMEM_CAP_LEARN */
+enum {
+	RULE_NONE,
+	RULE_STEP,
+};
+
 #define EPSILON 0.02        /* around the target; a hit rate within it is right */
 #define LEAST_REQUESTS 16.0 /* of a class in a window; fewer say nothing */
 #define GHOST_SHARE 0.02    /* of the requests: so many ghost hits are worth growing for */
@@ -26,7 +32,7 @@ static int wanted(struct hkm_actuators *actuators, unsigned class, int capacity,
 	bool large = hkm_ace_is_large(class);
 	double target = large ? settings->target_hit_large : settings->target_hit_mid;
 	int step = large ? settings->cap_step_large : settings->cap_step_mid, most = (int)most_blocks(class);
-	if (settings->cap_rule == 1)
+	if (settings->cap_rule == RULE_STEP)
 		return hkm_cap_step(capacity, rate, target, EPSILON, step, 0, most);
 	double change = hkm_pid_step(&actuators->pids[class], target, rate, seconds);
 	int next = capacity + (int)(change < 0 ? change - 0.5 : change + 0.5);
@@ -41,9 +47,11 @@ static int asked(struct hkm_actuators *actuators, const struct hkm_period *windo
 	if (requests < LEAST_REQUESTS)
 		return capacity;
 	bool ghosts = window->ghost_hits[class] > GHOST_SHARE * requests;
-	if (ghosts != (direction > 0))
+	if (actuators->settings.cap_rule != RULE_STEP && ghosts != (direction > 0))
 		return capacity;
 	int next = wanted(actuators, class, capacity, window->hits[class] / requests, window->length_ms / 1e3);
+	if (actuators->settings.cap_rule == RULE_STEP) /* the seed's: hit rates alone */
+		return (next > capacity) == (direction > 0) ? next : capacity;
 	/* A hit rate may be right and the misses still avoidable: then the evidence decides, and the size of the step. */
 	if (direction > 0 && next <= capacity)
 		next = capacity + (hkm_ace_is_large(class) ? actuators->settings.cap_step_large :
@@ -66,7 +74,8 @@ static void fill_budget(const struct hkm_period *window, struct hkm_policy *poli
 			continue;
 		classes[count] = class;
 		costs[count] = size;
-		gains[count] = window->ghost_hits[class];
+		/* Among classes without ghost hits, the one with most requests. */
+		gains[count] = window->ghost_hits[class] + 1e-6 * (window->hits[class] + window->misses[class]);
 		capacities[count++] = (uint32_t)target[class] - policy->cache_blocks[class];
 	}
 	hkm_budget_fill(gains, costs, count, budget, capacities);
@@ -116,7 +125,7 @@ double hkm_capacity_change(struct hkm_actuators *actuators, const struct hkm_per
 {
 	double before = total_bytes(policy);
 	int target[HKM_ACE_CLASSES];
-	if (actuators->settings.cap_rule == 0)
+	if (actuators->settings.cap_rule == RULE_NONE)
 		return 0;
 	for (unsigned class = 0; class < HKM_ACE_CLASSES; class++)
 		target[class] = asked(actuators, window, class, policy->cache_blocks[class], direction);

@@ -6,6 +6,7 @@
 #include <math.h>
 
 #include "core/options.h"
+#include "learn/capacity.h"
 #include "learn/learner.h"
 
 #define WINDOW_MS 100
@@ -198,6 +199,33 @@ ISOLATED(a_cache_does_not_grow_beyond_the_budget)
 		require(plant.policy.cache_blocks[class] <= 16, "capacity %u in window %u",
 			plant.policy.cache_blocks[class], i);
 	}
+}
+
+/* The seed's rule, without evidence: a hit rate below the target is enough, and one window changes it by one step. */
+ISOLATED(the_seeds_step_goes_by_the_hit_rate_alone)
+{
+	static struct hkm_actuators actuators;
+	struct hkm_learn_settings step = settings;
+	struct hkm_policy policy;
+	struct hkm_period window = { .length_ms = WINDOW_MS };
+	unsigned low = hkm_ace_class(8192), high = hkm_ace_class(4096);
+	int before_low, before_high;
+
+	step.cap_rule = 1;
+	hkm_policy_start();
+	hkm_policy_copy(&policy);
+	before_low = policy.cache_blocks[low];
+	before_high = policy.cache_blocks[high];
+	hkm_actuators_start(&actuators, &step, &policy);
+	window.hits[low] = 500; /* of 1000: below 0.65 */
+	window.misses[low] = 500;
+	window.hits[high] = 900; /* above */
+	window.misses[high] = 100;
+	hkm_capacity_change(&actuators, &window, 1, &policy);
+	require(policy.cache_blocks[low] == before_low + step.cap_step_mid, "%u", policy.cache_blocks[low]);
+	require(policy.cache_blocks[high] == before_high, "%u", policy.cache_blocks[high]);
+	hkm_capacity_change(&actuators, &window, -1, &policy);
+	require(policy.cache_blocks[high] == before_high - step.cap_step_mid, "%u", policy.cache_blocks[high]);
 }
 
 /* Half of the Mid requests are of 4,112 bytes, for which the static class wastes 1,008. */
@@ -454,6 +482,7 @@ int main(void)
 		cmocka_unit_test(a_delay_is_found_and_not_overshot),
 		cmocka_unit_test(a_cache_grows_to_the_burst_and_stays_within_the_budget),
 		cmocka_unit_test(a_cache_does_not_grow_beyond_the_budget),
+		cmocka_unit_test(the_seeds_step_goes_by_the_hit_rate_alone),
 		cmocka_unit_test(an_odd_size_gets_a_class_of_its_own),
 		cmocka_unit_test(what_does_not_help_is_rolled_back_and_no_longer_tried),
 		cmocka_unit_test(where_nothing_is_the_matter_nothing_is_changed),
