@@ -112,7 +112,6 @@ struct hkm_heap {
 	struct hkm_heap *next_heap; /* all heaps; constant once linked */
 	struct hkm_heap *next_abandoned; /* guarded by the registry lock */
 	struct hkm_heap_counters counters;
-	struct hkm_meter meter;
 
 	_Alignas(64) struct hkm_tiny tiny[HKM_TINY_CLASSES];
 	struct hkm_tiny_counters tiny_counters[HKM_TINY_CLASSES];
@@ -128,8 +127,11 @@ struct hkm_heap {
 
 	_Alignas(128) void *mid_slots[HKM_MID_CLASSES + 2][HKM_MID_SLOTS];
 	void *large_slots[HKM_ACE_STATIC_CLASSES - HKM_MID_CLASSES][HKM_LARGE_SLOTS];
+
+	struct hkm_meter meter; /* last: without learning its pages are not touched */
 };
 HKM_STATIC_ASSERT(sizeof(((struct hkm_heap *)0)->bins) <= HKM_HEAP_ALIGNMENT, "a bin leads to its heap");
+HKM_STATIC_ASSERT(sizeof(struct hkm_heap) <= 16384, "metadata comes in powers of two");
 
 /* The calling thread's heap; hkm_no_heap before its first call, hkm_ended_heap after its end. Initial-exec: one
  * load from the thread pointer. */
