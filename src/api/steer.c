@@ -15,7 +15,7 @@ HKM_STATIC_ASSERT(HKM_POLICY_CLASSES_COUNT == HKM_ACE_CLASSES, "the public numbe
 	use(refill_blocks) use(refill_bytes) use(hot_blocks) use(hot_bytes) use(remote_blocks) use(remote_bytes) \
 	use(empty_slabs) use(budget_mid) use(budget_large) use(wmax_mid) use(wmax_large) use(big_surplus) \
 	use(purge_delay_ms) use(cache_share) use(cache_bytes) use(big_cache_bytes) use(thp_threshold) \
-	use(thp_used_threshold) use(dirty_bytes)
+	use(dirty_bytes)
 
 static bool is_known(size_t size)
 {

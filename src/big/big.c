@@ -1,7 +1,6 @@
 /* big.c - see big.h. */
 #include "big/big.h"
 
-#include "big/huge.h"
 #include "core/meta.h"
 #include "os/os.h"
 
@@ -9,6 +8,7 @@
 #define SMALLEST_LOG 12u                             /* alignment alone can make a small block Big */
 #define LARGEST ((size_t)1 << 47)                    /* more than there are addresses */
 #define SIZE_BUCKETS ((48u - SMALLEST_LOG) * 8u)
+#define HUGE_PAGE ((size_t)2 << 20)
 #define SMALLEST_REST ((size_t)64 << 10)             /* shorter remainders are not worth keeping apart */
 #define RELEASES 32u                                 /* ranges unmapped in one go */
 
@@ -285,10 +285,9 @@ static void make_room(size_t growth)
 
 /* ---- Allocation ---------------------------------------------------------------------------------------- */
 
-/* For what a range has grown by. */
 static void advise(const struct hkm_policy *policy, const struct range *range)
 {
-	if (hkm_huge_is_wanted(policy, range->size))
+	if (policy->thp_threshold != 0 && range->size >= policy->thp_threshold)
 		hkm_os_huge_pages(range->start, range->size, true);
 }
 
@@ -341,17 +340,15 @@ static struct range *take_new(const struct hkm_policy *policy, size_t size, size
 	if (range == NULL)
 		return NULL;
 	make_room(size);
-	bool huge = hkm_huge_is_wanted(policy, size);
-	if (huge)
-		alignment = hkm_max(alignment, HKM_HUGE_PAGE);
+	if (policy->thp_threshold != 0 && size >= policy->thp_threshold)
+		alignment = hkm_max(alignment, HUGE_PAGE);
 	range->size = size;
 	range->start = hkm_os_map_aligned(size, alignment);
 	if (range->start == NULL) {
 		hkm_meta_free(range, sizeof *range);
 		return NULL;
 	}
-	if (huge)
-		hkm_huge_ask(policy, range->start, size);
+	advise(policy, range);
 	return range;
 }
 
@@ -382,18 +379,15 @@ bool hkm_big_free(const struct hkm_policy *policy, void *pointer)
 {
 	hkm_lock_acquire(&hkm_big_lock);
 	struct range *range = starts_find(registry, pointer);
-	if (range != NULL)
+	if (range != NULL) {
 		live_remove(range);
+		range->kept_since_ms = hkm_os_now_ms();
+		keep(range);
+	}
 	hkm_lock_release(&hkm_big_lock);
-	if (range == NULL)
-		return false;
-	hkm_huge_note_use(policy, range->start, range->size);
-	range->kept_since_ms = hkm_os_now_ms();
-	hkm_lock_acquire(&hkm_big_lock);
-	keep(range);
-	hkm_lock_release(&hkm_big_lock);
-	hkm_big_purge(0, policy->big_cache_bytes);
-	return true;
+	if (range != NULL)
+		hkm_big_purge(0, policy->big_cache_bytes);
+	return range != NULL;
 }
 
 bool hkm_big_was_freed(const void *pointer)

@@ -46,12 +46,6 @@ bool hkm_os_purge(const struct hkm_range *ranges, size_t count);
 /* Asks for (or against) huge pages in a range; advice only. */
 void hkm_os_huge_pages(void *address, size_t size, bool wanted);
 
-/* Touches all pages of a range, whose contents stay; false where the kernel cannot (before Linux 5.14) or has no memory. */
-bool hkm_os_populate(void *address, size_t size);
-
-/* Whether the page at `address` is in memory. */
-bool hkm_os_is_resident(const void *address);
-
 /* Nanoseconds of processor time that the calling thread has used, the kernel's on its behalf included. */
 uint64_t hkm_os_thread_ns(void);
 

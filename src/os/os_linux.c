@@ -148,24 +148,6 @@ void hkm_os_huge_pages(void *address, size_t size, bool wanted)
 	errno = saved;
 }
 
-bool hkm_os_populate(void *address, size_t size)
-{
-	int saved = errno;
-	bool done = madvise(address, size, MADV_POPULATE_WRITE) == 0;
-	errno = saved;
-	return done;
-}
-
-bool hkm_os_is_resident(const void *address)
-{
-	int saved = errno;
-	unsigned char in_core = 0;
-	/* The kernel only looks at the range. */
-	bool known = mincore((void *)(uintptr_t)address, 1, &in_core) == 0;
-	errno = saved;
-	return known && (in_core & 1) != 0;
-}
-
 uint64_t hkm_os_thread_ns(void)
 {
 	struct timespec now;

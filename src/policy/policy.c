@@ -92,7 +92,6 @@ static void sanitize(struct hkm_policy *policy)
 	policy->big_cache_bytes = hkm_min(policy->big_cache_bytes, MOST_BYTES);
 	policy->dirty_bytes = hkm_min(policy->dirty_bytes, MOST_BYTES);
 	policy->thp_threshold = hkm_min(policy->thp_threshold, MOST_BYTES);
-	policy->thp_used_threshold = hkm_min(policy->thp_used_threshold, MOST_BYTES);
 	policy->wmax_mid = clamp(policy->wmax_mid, 1000, 4000);
 	policy->wmax_large = clamp(policy->wmax_large, 1000, 4000);
 	for (unsigned i = 0; i < 2; i++) {
@@ -194,7 +193,6 @@ void hkm_policy_start(void)
 	policy->big_cache_bytes = hkm_options.big_cache_bytes;
 	policy->big_surplus = (uint32_t)hkm_options.big_surplus;
 	policy->thp_threshold = hkm_options.thp_threshold;
-	policy->thp_used_threshold = hkm_options.thp_used_threshold;
 	policy->purge_delay_ms = (uint32_t)hkm_options.purge_delay_ms;
 	policy->dirty_bytes = hkm_options.dirty_bytes;
 	sanitize(policy);

@@ -51,7 +51,6 @@ struct hkm_policy {
 	uint64_t big_cache_bytes;   /* freed mappings kept */
 	uint32_t big_surplus;       /* thousandths: size of a kept mapping / size of a request */
 	uint64_t thp_threshold;     /* bytes from which mappings ask for huge pages; 0: none does */
-	uint64_t thp_used_threshold; /* the same where blocks were found to be used to their ends (big/huge.h) */
 
 	/* Purging */
 	uint32_t purge_delay_ms;

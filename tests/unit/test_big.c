@@ -22,7 +22,6 @@ static void start(void)
 	policy.big_surplus = 1250;
 	policy.big_cache_bytes = 1 * GIB;
 	policy.thp_threshold = 0;
-	policy.thp_used_threshold = 0;
 }
 
 static size_t usable(const void *block)
@@ -457,71 +456,6 @@ ISOLATED(huge_pages_are_asked_for_at_their_boundaries)
 	}
 }
 
-/* Huge pages in the range at `block`, as the kernel counts them, in KiB. */
-static size_t huge_kib(const void *block)
-{
-	FILE *maps = fopen("/proc/self/smaps", "r");
-	char line[256];
-	size_t kib = 0;
-	bool inside = false;
-
-	while (fgets(line, sizeof line, maps) != NULL) {
-		uintptr_t low, high;
-
-		if (sscanf(line, "%lx-%lx", &low, &high) == 2)
-			inside = (uintptr_t)block >= low && (uintptr_t)block < high;
-		else if (inside)
-			sscanf(line, "AnonHugePages: %zu", &kib);
-	}
-	fclose(maps);
-	return kib;
-}
-
-static bool huge_pages_can_be_had(void)
-{
-	char line[64] = "";
-	FILE *file = fopen("/sys/kernel/mm/transparent_hugepage/enabled", "r");
-
-	if (file != NULL) {
-		if (fgets(line, sizeof line, file) == NULL)
-			line[0] = 0;
-		fclose(file);
-	}
-	return strstr(line, "[madvise]") != NULL;
-}
-
-/* Allocates, uses the first `used` bytes of and frees three blocks; then whether the next has huge pages. */
-static bool next_is_huge(size_t used)
-{
-	unsigned char *block;
-	bool huge, zeroed;
-
-	for (size_t i = 0; i < 3; i++) {
-		block = hkm_big_alloc(&policy, 8 * MIB, PAGE, &zeroed); /* take() would read all of it */
-		memset(block, 1, used);
-		give(block);
-		hkm_big_purge(UINT64_MAX, 0);
-	}
-	block = hkm_big_alloc(&policy, 8 * MIB, PAGE, &zeroed);
-	memset(block, 1, 8 * MIB);
-	huge = huge_kib(block) > 0;
-	give(block);
-	hkm_big_purge(UINT64_MAX, 0);
-	return huge;
-}
-
-ISOLATED(blocks_that_are_used_to_their_ends_have_huge_pages)
-{
-	start();
-	policy.thp_used_threshold = 4 * MIB;
-	if (!huge_pages_can_be_had())
-		return;
-	require(next_is_huge(8 * MIB), "no huge pages, though all blocks were used to their ends");
-	require(!next_is_huge(1 * MIB), "huge pages, though none was used to its end");
-	policy.thp_used_threshold = 0;
-	require(!next_is_huge(8 * MIB), "huge pages, though they are not wanted");
-}
-
 /* ---- Wrong frees ----------------------------------------------------------------- */
 
 static void free_twice(void *block)
@@ -617,7 +551,6 @@ int main(void)
 		cmocka_unit_test(a_range_purged_in_part_stays_the_oldest),
 		cmocka_unit_test(blocks_are_aligned_fresh_and_reused),
 		cmocka_unit_test(huge_pages_are_asked_for_at_their_boundaries),
-		cmocka_unit_test(blocks_that_are_used_to_their_ends_have_huge_pages),
 		cmocka_unit_test(wrong_frees_end_the_process),
 		cmocka_unit_test(threads_share_the_cache),
 	};
