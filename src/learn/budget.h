@@ -1,29 +1,20 @@
-/* budget.h - provisional; helper `controllers` has the real one. `capacities` in: most, out: granted. */
+/* budget.h - sharing out a budget by marginal gain (water-filling).
+ *
+ * Units are given one by one to whoever gains most from its next one per cost; gains diminish: the k-th unit of one brings
+ * a k-th of its gain. For concave gains the greedy choice is the best one (Fox, "Discrete optimization via marginal
+ * analysis", 1966). Pure.
+ */
 #ifndef HKM_BUDGET_H
 #define HKM_BUDGET_H
+
 #include <stdint.h>
-static inline void hkm_budget_fill(const double *gains, const double *costs, unsigned n, double budget,
-				   uint32_t *capacities)
-{
-	uint32_t most[64];
-	for (unsigned i = 0; i < n; i++) {
-		most[i] = capacities[i];
-		capacities[i] = 0;
-	}
-	for (;;) {
-		unsigned best = n;
-		double most_gain = 0;
-		for (unsigned i = 0; i < n; i++) {
-			double gain = gains[i] / (1 + capacities[i]) / costs[i];
-			if (capacities[i] < most[i] && costs[i] <= budget && gain > most_gain) {
-				most_gain = gain;
-				best = i;
-			}
-		}
-		if (best == n)
-			return;
-		capacities[best]++;
-		budget -= costs[best];
-	}
-}
+
+#define HKM_BUDGET_MOST 64u
+
+/* `capacities` holds the most units of each of the n (up to HKM_BUDGET_MOST) and receives what is granted.
+ *   gains   of the first unit, any unit of measure; 0 or less: none
+ *   costs   of each unit, > 0, in the budget's unit
+ * The costs of what is granted are never more than the budget. */
+void hkm_budget_fill(const double *gains, const double *costs, unsigned n, double budget, uint32_t *capacities);
+
 #endif

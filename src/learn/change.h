@@ -1,23 +1,27 @@
-/* change.h - provisional; helper `controllers` has the real one. */
+/* change.h - has a signal left its level? The Page-Hinkley test, in both directions.
+ *
+ * Sums the departures from the mean so far, each less a tolerance; a sum that would fall below 0 stays there. An alarm above
+ * the threshold. (Page, "Continuous inspection schemes", Biometrika 41, 1954; Hinkley 1971.) The tolerance is the
+ * departure that does not matter, threshold / departure the number of values after which a lasting one is noticed. One
+ * thread at a time.
+ */
 #ifndef HKM_CHANGE_H
 #define HKM_CHANGE_H
+
 #include <stdbool.h>
+#include <stdint.h>
+
 struct hkm_change {
-	double tolerance, threshold, mean, up, down;
-	unsigned long count;
+	double tolerance, threshold;
+	uint64_t count;
+	double mean;     /* of the values since the start or the last alarm */
+	double up, down; /* sums of departures */
 };
-static inline void hkm_change_start(struct hkm_change *d, double tolerance, double threshold)
-{
-	*d = (struct hkm_change){ .tolerance = tolerance, .threshold = threshold };
-}
-static inline bool hkm_change_add(struct hkm_change *d, double x)
-{
-	d->mean += (x - d->mean) / (double)++d->count;
-	d->up = d->up + x - d->mean - d->tolerance > 0 ? d->up + x - d->mean - d->tolerance : 0;
-	d->down = d->down - x + d->mean - d->tolerance > 0 ? d->down - x + d->mean - d->tolerance : 0;
-	if (d->up <= d->threshold && d->down <= d->threshold)
-		return false;
-	hkm_change_start(d, d->tolerance, d->threshold);
-	return true;
-}
+
+/* Begins; both in the unit of the values. */
+void hkm_change_start(struct hkm_change *change, double tolerance, double threshold);
+
+/* Takes a value. Result: the level has changed; the detector has begun anew then. */
+bool hkm_change_add(struct hkm_change *change, double value);
+
 #endif

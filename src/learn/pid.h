@@ -1,23 +1,30 @@
-/* pid.h - provisional; helper `controllers` has the real one. */
+/* pid.h - two rules that move a capacity towards a hit rate.
+ *
+ *   hkm_pid_step   proportional, integral and derivative parts; positional form turned into changes
+ *   hkm_cap_step   the seed's: one step up below target - eps, one down above target + eps
+ *
+ * The PID has a dead band (an error within it counts as none and clears nothing), takes the derivative from the measurement
+ * (a new target makes no kick), and does not integrate while its output is cut off in the same direction (conditional
+ * integration, Astrom and Hagglund, PID Controllers, 2nd ed. 1995, section 3.5: no wind-up). One thread at a time.
+ */
 #ifndef HKM_PID_H
 #define HKM_PID_H
+
+#include <stdbool.h>
+
 struct hkm_pid {
-	double kp, ki, kd, deadband, out_min, out_max;
-	double integral, last;
+	double kp, ki, kd;       /* gains: output per error, per error and second, per change a second */
+	double deadband;         /* of the error */
+	double out_min, out_max; /* of the output */
+	double integral;         /* of the error, in seconds */
+	double last;             /* measurement */
+	bool started;            /* there is a last one */
 };
-static inline double hkm_pid_step(struct hkm_pid *pid, double target, double measured, double dt_seconds)
-{
-	double error = target - measured;
-	if (error < pid->deadband && error > -pid->deadband)
-		return 0;
-	pid->integral += error * dt_seconds;
-	double out = pid->kp * error + pid->ki * pid->integral - pid->kd * (measured - pid->last);
-	pid->last = measured;
-	return out < pid->out_min ? pid->out_min : out > pid->out_max ? pid->out_max : out;
-}
-static inline int hkm_cap_step(int capacity, double rate, double target, double eps, int step, int min, int max)
-{
-	int next = rate < target - eps ? capacity + step : rate > target + eps ? capacity - step : capacity;
-	return next < min ? min : next > max ? max : next;
-}
+
+/* The change to make after `seconds` in which `measured` was seen where `target` was wanted. */
+double hkm_pid_step(struct hkm_pid *pid, double target, double measured, double seconds);
+
+/* The seed's rule: the new capacity, within least and most. */
+int hkm_cap_step(int capacity, double hit_rate, double target, double epsilon, int step, int least, int most);
+
 #endif
