@@ -11,7 +11,7 @@
 enum {
 	LIVE = 32000,
 	GENERATIONS = 4,
-	STEPS = 9000000,
+	STEPS = 6000000,
 	LOW = 16,
 	HIGH = 16384
 };

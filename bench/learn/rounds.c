@@ -8,7 +8,7 @@
 
 enum {
 	LIVE = 8,
-	ROUNDS = 1100,
+	ROUNDS = 3000,
 	LOW = 3 << 20,
 	HIGH = 64 << 20
 };

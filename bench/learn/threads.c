@@ -8,7 +8,7 @@
 
 enum {
 	LIVE = 120,
-	ROUNDS = 3000
+	ROUNDS = 6500
 };
 
 struct life {
