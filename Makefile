@@ -2,7 +2,7 @@
 
 PREFIX ?= /usr/local
 
-.PHONY: all demo test test-sanitizers test-long test-programs bench bench-paths check install clean help
+.PHONY: all demo test test-sanitizers test-long test-programs bench bench-paths bench-learn check install clean help
 .DEFAULT_GOAL := all
 
 all: ## build build/libhakmem.so, build/libhakmem.a, build/libhakmem_api.a and build/hakmem
@@ -36,6 +36,10 @@ bench-paths: all ## count what a malloc and a free execute on a hit, and compare
 	@scripts/setup bench
 	@bench/paths
 	@bench/disassembly check
+
+bench-learn: all ## measure learning against the static default and the best static setting
+	@scripts/setup bench
+	@bench/learn/run $(BENCH_LEARN)
 
 check: ## check the sources' form
 	@scripts/setup build

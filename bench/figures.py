@@ -41,6 +41,21 @@ def spread(runs, measure):
     return lower_quartile(runs, measure) / low - 1 if low > 0 else 0.0
 
 
+def median(runs, measure):
+    """The middle figure (the lower of two), or None when a run lacks it: for what the runs differ in by
+    their own nature, not by the machine's noise alone."""
+    values = sorted(run[measure] for run in runs if run.get(measure) is not None)
+    return values[(len(values) - 1) // 2] if values and len(values) == len(runs) else None
+
+
+def deviation(runs, measure):
+    """How far the run that is furthest from the median lies from it, as a part of the median."""
+    middle = median(runs, measure)
+    if not middle:
+        return 0.0
+    return max(abs(run[measure] - middle) for run in runs) / abs(middle)
+
+
 class Comparison:
     """One measure of one program: every allocator against the best peer."""
 
