@@ -38,7 +38,6 @@ bench-paths: all ## count what a malloc and a free execute on a hit, and compare
 	@bench/disassembly check
 
 bench-learn: all ## measure learning against the static default and the best static setting
-	@scripts/setup bench
 	@bench/learn/run $(BENCH_LEARN)
 
 check: ## check the sources' form

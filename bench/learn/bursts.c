@@ -2,7 +2,7 @@
  *
  * Purpose: how much of the Large classes to keep. Access: one thread replaces blocks of 64 KiB to
  * 1 MiB at random in a table of 32; every 256 steps it allocates a burst of 160 blocks of 64 to
- * 256 KiB (about 16 MiB), all live at once, and frees them. A word of every page is written.
+ * 256 KiB (about 20 MiB), all live at once, and frees them. A word of every page is written.
  * Punishes: caches that hold the steady part only, so that every burst faults its pages in anew,
  * and caches sized for the burst in classes that never see it. */
 #include "learn.h"

@@ -2,7 +2,7 @@
  *
  * Purpose: how long to keep what a spike leaves. Access: one thread replaces blocks of 16 bytes
  * to 4 KiB at random in a table of 5,000; twenty times in five seconds it allocates 3,000 blocks
- * of 512 bytes to 64 KiB (about 40 MiB), all live at once, and frees them. The distance of the
+ * of 512 bytes to 64 KiB (about 20 MiB), all live at once, and frees them. The distance of the
  * spikes is a little more than the default purge delay. Punishes: giving back just before the
  * next spike, so that both the giving back and the faults are paid each time, and keeping for ever. */
 #include "learn.h"
