@@ -62,48 +62,39 @@ static void reclaim(void)
 	}
 }
 
-static uint32_t clamp(uint32_t value, uint32_t low, uint32_t high)
+static uint64_t clamp(uint64_t value, uint64_t low, uint64_t high)
 {
 	return value < low ? low : value > high ? high : value;
 }
 
-#define MOST_BYTES ((size_t)1 << 40)
+/* clamp_<option>: into the option's range. */
+#define HKM_OPTION_UINT(name, environment, standard, low, high, ...) \
+	__attribute__((unused)) static uint64_t clamp_##name(uint64_t value) { return clamp(value, low, high); }
+#define HKM_OPTION_REAL HKM_OPTION_UINT
+#include "core/options.def"
+
+/* A dynamic class lies strictly between two static ones. */
+static uint32_t legal_dynamic_size(uint32_t size)
+{
+	size = (uint32_t)hkm_align_up(size, 16);
+	return size <= HKM_TINY_MAX || size == hkm_ace_static_size(hkm_ace_class(size)) ? 0 : size;
+}
 
 /* Forces every value into its legal range, so that any snapshot is safe. */
 static void sanitize(struct hkm_policy *policy)
 {
-	policy->refill_blocks = clamp(policy->refill_blocks, 1, 1024);
-	policy->refill_bytes = clamp(policy->refill_bytes, 256, 65536);
-	policy->hot_blocks = clamp(policy->hot_blocks, 1, 4096);
-	policy->hot_bytes = clamp(policy->hot_bytes, 64, 1u << 20);
-	policy->remote_blocks = clamp(policy->remote_blocks, 1, 4096);
-	policy->remote_bytes = clamp(policy->remote_bytes, 16, 1u << 20);
-	policy->empty_slabs = clamp(policy->empty_slabs, 0, 64);
+#define HKM_POLICY_FIELD(option, member) policy->member = (__typeof__(policy->member))clamp_##option(policy->member);
+#include "policy/fields.def"
 	for (unsigned class = 0; class < HKM_ACE_CLASSES; class++) {
-		bool large = class >= HKM_MID_CLASSES && class < HKM_ACE_STATIC_CLASSES;
-		policy->cache_blocks[class] = (uint16_t)clamp(policy->cache_blocks[class], 0,
-							      large ? HKM_LARGE_SLOTS : HKM_MID_SLOTS);
+		bool is_large = class >= HKM_MID_CLASSES && class < HKM_ACE_STATIC_CLASSES;
+#define HKM_POLICY_CLASSES(member, unit, mid, large) \
+	policy->member[class] = (uint16_t)clamp(policy->member[class], 0, is_large ? (large) : (mid));
+#include "policy/fields.def"
 	}
-	policy->cache_bytes = hkm_min(policy->cache_bytes, MOST_BYTES);
-	policy->cache_share = clamp(policy->cache_share, 0, 1000);
-	policy->budget_mid = clamp(policy->budget_mid, 0, 65536);
-	policy->budget_large = clamp(policy->budget_large, 0, 65536);
-	policy->purge_delay_ms = clamp(policy->purge_delay_ms, 0, 600000);
-	policy->big_cache_bytes = hkm_min(policy->big_cache_bytes, MOST_BYTES);
-	policy->dirty_bytes = hkm_min(policy->dirty_bytes, MOST_BYTES);
-	policy->thp_threshold = hkm_min(policy->thp_threshold, MOST_BYTES);
-	policy->wmax_mid = clamp(policy->wmax_mid, 1000, 4000);
-	policy->wmax_large = clamp(policy->wmax_large, 1000, 4000);
-	for (unsigned i = 0; i < 2; i++) {
-		uint32_t size = (uint32_t)hkm_align_up(clamp(policy->dynamic_size[i], 0, HKM_MID_MAX), 16);
-		/* A dynamic class lies strictly between two static ones. */
-		if (size <= HKM_TINY_MAX || size == hkm_ace_static_size(hkm_ace_class(size)))
-			size = 0;
-		policy->dynamic_size[i] = size;
-	}
+	for (unsigned i = 0; i < 2; i++)
+		policy->dynamic_size[i] = legal_dynamic_size(policy->dynamic_size[i]);
 	if (policy->dynamic_size[0] == policy->dynamic_size[1])
 		policy->dynamic_size[1] = 0;
-	policy->big_surplus = clamp(policy->big_surplus, 1000, 4000);
 }
 
 uint64_t hkm_policy_replace(const struct hkm_policy *policy)
@@ -165,15 +156,8 @@ void hkm_policy_start(void)
 {
 	struct hkm_policy *policy = &first;
 	policy->generation = 1;
-	policy->refill_blocks = (uint32_t)hkm_options.refill_blocks;
-	policy->refill_bytes = (uint32_t)hkm_options.refill_bytes;
-	policy->hot_blocks = (uint32_t)hkm_options.hot_blocks;
-	policy->hot_bytes = (uint32_t)hkm_options.hot_bytes;
-	policy->remote_blocks = (uint32_t)hkm_options.remote_blocks;
-	policy->remote_bytes = (uint32_t)hkm_options.remote_bytes;
-	policy->empty_slabs = (uint32_t)hkm_options.empty_slabs;
-	policy->dynamic_size[0] = (uint32_t)hkm_options.mid_dyn1;
-	policy->dynamic_size[1] = (uint32_t)hkm_options.mid_dyn2;
+#define HKM_POLICY_FIELD(option, member) policy->member = (__typeof__(policy->member))hkm_options.option;
+#include "policy/fields.def"
 	for (unsigned class = 0; class < HKM_ACE_CLASSES; class++) {
 		bool dynamic = class >= HKM_ACE_STATIC_CLASSES;
 		bool mid = class < HKM_MID_CLASSES || dynamic;
@@ -184,17 +168,6 @@ void hkm_policy_start(void)
 		/* A Large span kept by its class is one that no other class can have. */
 		policy->pool_spans[class] = mid ? 1 : (uint16_t)hkm_min(4, hkm_options.large_cache_bytes / size);
 	}
-	policy->cache_bytes = hkm_options.cache_bytes;
-	policy->cache_share = (uint32_t)hkm_options.cache_share;
-	policy->budget_mid = (uint32_t)hkm_options.budget_mid;
-	policy->budget_large = (uint32_t)hkm_options.budget_large;
-	policy->wmax_mid = (uint32_t)hkm_options.wmax_mid;
-	policy->wmax_large = (uint32_t)hkm_options.wmax_large;
-	policy->big_cache_bytes = hkm_options.big_cache_bytes;
-	policy->big_surplus = (uint32_t)hkm_options.big_surplus;
-	policy->thp_threshold = hkm_options.thp_threshold;
-	policy->purge_delay_ms = (uint32_t)hkm_options.purge_delay_ms;
-	policy->dirty_bytes = hkm_options.dirty_bytes;
 	sanitize(policy);
 	hkm_policy_register(&hkm_guest);
 }
