@@ -10,8 +10,8 @@
 #include <string.h>
 
 #include "os/os.h"
+#include "span/masks.h"
 
-#define WHOLE UINT64_MAX
 #define FOREIGN_TRIES 4096u    /* superslabs with a stranger's mapping that are passed over in one search */
 #define PURGE_RANGES 64u       /* ranges advised away in one call */
 
@@ -52,55 +52,6 @@ static hkm_counter oldest_dirty_ms; /* of the queue's head; 0: empty */
 /* The time of the last look at the clock by anyone; written by polling threads (relaxed: any recent value will do),
  * spares the span lock's holder the call. */
 static _Atomic uint64_t recent_ms;
-
-/* ---- Masks ------------------------------------------------------------------------------- */
-
-static uint64_t run_mask(size_t length)
-{
-	return length >= 64 ? WHOLE : ((uint64_t)1 << length) - 1;
-}
-
-/* Bits at which a run of `length` set bits starts. */
-static uint64_t run_starts(uint64_t bits, size_t length)
-{
-	size_t have = 1; /* bit i of `bits`: a run of `have` starts at i */
-	while (have < length && bits != 0) {
-		size_t step = hkm_min(have, length - have);
-		bits &= bits >> step;
-		have += step;
-	}
-	return bits;
-}
-
-/* Doubles a length for which there is a run while it can, then adds the powers of two below that still fit. */
-static unsigned longest_run(uint64_t bits)
-{
-	uint64_t starts[7] = { bits }; /* starts[n]: where runs of 2^n start */
-	unsigned log = 0, length;
-	if (bits == 0)
-		return 0;
-	while (log < 6 && (starts[log + 1] = starts[log] & starts[log] >> (1u << log)) != 0)
-		log++;
-	length = 1u << log;
-	for (bits = starts[log]; log-- > 0 && length < 64;) {
-		uint64_t longer = bits & starts[log] >> length;
-		if (longer != 0) {
-			bits = longer;
-			length += 1u << log;
-		}
-	}
-	return length;
-}
-
-/* Cuts the lowest run of set bits out of *bits; result: its start, *length its length. */
-static unsigned next_run(uint64_t *bits, unsigned *length)
-{
-	unsigned start = (unsigned)__builtin_ctzl(*bits);
-	uint64_t rest = ~(*bits >> start);
-	*length = rest == 0 ? 64 - start : (unsigned)__builtin_ctzl(rest);
-	*bits &= ~(run_mask(*length) << start);
-	return start;
-}
 
 /* ---- Superslabs, buckets, the queue -------------------------------------------------------- */
 
@@ -146,18 +97,6 @@ static void bucket_insert(struct superslab *superslab)
 		superslab->next->prev = superslab;
 	buckets[bucket] = superslab;
 	bucket_bits |= (uint64_t)1 << (bucket - 1);
-}
-
-/* Number of set bits; masks are runs or few, and the baseline processor has no instruction for it. */
-static uint64_t count_bits(uint64_t bits)
-{
-	uint64_t count = 0;
-	while (bits != 0) {
-		unsigned length;
-		next_run(&bits, &length);
-		count += length;
-	}
-	return count;
 }
 
 static void set_free(struct superslab *superslab, uint64_t bits)
@@ -315,7 +254,7 @@ static struct superslab *superslab_map(void)
 		lowest_unmapped++;
 		superslab->mapped = true;
 		hkm_count(&mapped_count, 1);
-		set_free(superslab, WHOLE);
+		set_free(superslab, HKM_ALL_SLICES);
 		return superslab;
 	}
 	return NULL;
@@ -488,7 +427,7 @@ size_t hkm_span_purge(uint64_t before_ms, size_t keep_bytes)
 		/* What could not be purged in this call is not tried again. */
 		if (superslab != NULL && superslab->dirty_since_ms > started)
 			wanted = false;
-		if (wanted && superslab->free == WHOLE && hkm_counted(&mapped_count) > 1) {
+		if (wanted && superslab->free == HKM_ALL_SLICES && hkm_counted(&mapped_count) > 1) {
 			bytes += count_bits(superslab->dirty) * HKM_SLICE_SIZE;
 			superslab_unmap(superslab);
 			continue;

@@ -1,0 +1,68 @@
+/* masks.h - arithmetic on masks of a superslab's 64 slices: runs of set bits. Pure. Included by span.c only. */
+#ifndef HKM_MASKS_H
+#define HKM_MASKS_H
+
+#include "base/base.h"
+
+#define HKM_ALL_SLICES UINT64_MAX
+
+static inline uint64_t run_mask(size_t length)
+{
+	return length >= 64 ? HKM_ALL_SLICES : ((uint64_t)1 << length) - 1;
+}
+
+/* Bits at which a run of `length` set bits starts. */
+static inline uint64_t run_starts(uint64_t bits, size_t length)
+{
+	size_t have = 1; /* bit i of `bits`: a run of `have` starts at i */
+	while (have < length && bits != 0) {
+		size_t step = hkm_min(have, length - have);
+		bits &= bits >> step;
+		have += step;
+	}
+	return bits;
+}
+
+/* Doubles a length for which there is a run while it can, then adds the powers of two below that still fit. */
+static inline unsigned longest_run(uint64_t bits)
+{
+	uint64_t starts[7] = { bits }; /* starts[n]: where runs of 2^n start */
+	unsigned log = 0, length;
+	if (bits == 0)
+		return 0;
+	while (log < 6 && (starts[log + 1] = starts[log] & starts[log] >> (1u << log)) != 0)
+		log++;
+	length = 1u << log;
+	for (bits = starts[log]; log-- > 0 && length < 64;) {
+		uint64_t longer = bits & starts[log] >> length;
+		if (longer != 0) {
+			bits = longer;
+			length += 1u << log;
+		}
+	}
+	return length;
+}
+
+/* Cuts the lowest run of set bits out of *bits; result: its start, *length its length. */
+static inline unsigned next_run(uint64_t *bits, unsigned *length)
+{
+	unsigned start = (unsigned)__builtin_ctzl(*bits);
+	uint64_t rest = ~(*bits >> start);
+	*length = rest == 0 ? 64 - start : (unsigned)__builtin_ctzl(rest);
+	*bits &= ~(run_mask(*length) << start);
+	return start;
+}
+
+/* Number of set bits; masks are runs or few, and the baseline processor has no instruction for it. */
+static inline uint64_t count_bits(uint64_t bits)
+{
+	uint64_t count = 0;
+	while (bits != 0) {
+		unsigned length;
+		next_run(&bits, &length);
+		count += length;
+	}
+	return count;
+}
+
+#endif
