@@ -112,7 +112,7 @@ HKM_PUBLIC int hkm_mallopt(int parameter, int value);
 /* glibc's struct mallinfo2, field by field; see hkm_mallinfo2. */
 struct hkm_mallinfo2 {
 	size_t arena;    /* bytes held for blocks below 2 MiB (slabs and spans) */
-	size_t ordblks;  /* number of free 64 KiB slices held */
+	size_t ordblks;  /* number of free 32 KiB slices held */
 	size_t smblks;   /* 0 */
 	size_t hblks;    /* number of blocks of 2 MiB and more */
 	size_t hblkhd;   /* bytes in them */

@@ -110,7 +110,7 @@ void *hkm_ace_alloc(struct hkm_heap *heap, size_t size, bool *zeroed)
 
 void *hkm_ace_alloc_aligned(struct hkm_heap *heap, size_t size, size_t alignment, bool *zeroed)
 {
-	/* Blocks start at multiples of their size in a span that is aligned to 64 KiB; Large ones at its start. */
+	/* Blocks start at multiples of their size in a span that is aligned to 32 KiB; Large ones at its start. */
 	unsigned class = hkm_ace_class(hkm_max(size, HKM_TINY_MAX + 1));
 	while (!hkm_ace_is_large(class) && (hkm_ace_static_size(class) & (alignment - 1)) != 0)
 		class++;

@@ -22,7 +22,7 @@
 /* A block of at least `size` bytes (1025 to 2 MiB), NULL if there is no memory. *zeroed: it reads as zero. */
 void *hkm_ace_alloc(struct hkm_heap *heap, size_t size, bool *zeroed);
 
-/* The same at a multiple of `alignment`, 32 B to 64 KiB. */
+/* The same at a multiple of `alignment`, 32 B to 32 KiB. */
 void *hkm_ace_alloc_aligned(struct hkm_heap *heap, size_t size, size_t alignment, bool *zeroed);
 
 /* Frees a block of the span that `slab` is the first or a later slice of. heap NULL: straight to the pool.

@@ -64,14 +64,14 @@ static void count_empty(struct pool *pool, unsigned class, int change)
 	atomic_fetch_add_explicit(kept_of(class), (uint32_t)change, memory_order_relaxed);
 }
 
-/* Slices of a span of `size`-byte blocks: one block for Large; for Mid the fewest whose tail wastes at most a
- * sixteenth. At most 64 blocks, as size > 1 KiB and a longer span is only chosen for sizes above 4 KiB. */
+/* Slices of a span of `size`-byte blocks: one block for Large; for Mid the fewest whose tail wastes at most 1/32,
+ * and at least two from 4 KiB on. At most 25 blocks. */
 static size_t span_slices(unsigned class, uint32_t size)
 {
 	if (hkm_ace_is_large(class))
 		return (size + HKM_SLICE_SIZE - 1) >> HKM_SLICE_SHIFT;
-	size_t slices = 1;
-	while (slices < 4 && (slices << HKM_SLICE_SHIFT) % size > (slices << HKM_SLICE_SHIFT) / 16)
+	size_t slices = size >= 4096 ? 2 : 1;
+	while (slices < 8 && (slices << HKM_SLICE_SHIFT) % size > (slices << HKM_SLICE_SHIFT) / 32)
 		slices++;
 	return slices;
 }

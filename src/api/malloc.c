@@ -80,7 +80,7 @@ static void *allocate(size_t size, size_t alignment, bool *zeroed)
 	*zeroed = false;
 	if (HKM_LIKELY(size <= PTRDIFF_MAX - HKM_HEAP_ALIGNMENT)) {
 		struct hkm_heap *heap = hkm_heap_get();
-		if (HKM_UNLIKELY(heap == NULL || heap->in_slow_path)) {
+		if (HKM_UNLIKELY(heap == NULL || !heap->enterable)) {
 			block = hkm_reserve_alloc(size, alignment);
 		} else {
 			block = allocate_once(heap, size, alignment, zeroed);
@@ -111,7 +111,7 @@ void *hkm_malloc_slow(size_t size)
 	struct hkm_heap *heap = hkm_tls_heap;
 	bool zeroed;
 	/* L1, whose hits deserve a short way; a thread without a heap is always "in a slow path". */
-	if (HKM_LIKELY(size > HKM_TINY_MAX && size < HKM_LARGE_MAX && !heap->in_slow_path)) {
+	if (HKM_LIKELY(size > HKM_TINY_MAX && size < HKM_LARGE_MAX && heap->enterable)) {
 		void *block = hkm_ace_alloc(heap, size, &zeroed);
 		if (HKM_LIKELY(block != NULL))
 			return block;
@@ -225,7 +225,7 @@ static void free_slowly(struct hkm_heap *heap, size_t slice, void *pointer)
 		heap = hkm_heap_get();
 	else if (HKM_UNLIKELY(heap == &hkm_ended_heap)) /* the C library clears up behind a thread */
 		heap = NULL;
-	if (HKM_UNLIKELY(heap != NULL && heap->in_slow_path)) {
+	if (HKM_UNLIKELY(heap != NULL && !heap->enterable)) {
 		if (!hkm_reserve_free(pointer))
 			hkm_defer_free(heap, pointer);
 		return;
@@ -244,7 +244,7 @@ void hkm_free_slow(void *pointer)
 	struct hkm_heap *heap = hkm_tls_heap;
 	size_t slice = hkm_slice_of(pointer);
 	/* A thread without a heap is always "in a slow path". */
-	if (HKM_LIKELY(hkm_slice_is_ours(slice) && !heap->in_slow_path)) {
+	if (HKM_LIKELY(hkm_slice_is_ours(slice) && heap->enterable)) {
 		free_ours(heap, slice, pointer);
 		hkm_free_deferred(heap);
 	} else if (pointer != NULL) {
@@ -254,7 +254,7 @@ void hkm_free_slow(void *pointer)
 
 void hkm_free_full(struct hkm_heap *heap, struct hkm_bin *bin, void *pointer)
 {
-	if (HKM_UNLIKELY(heap->in_slow_path)) {
+	if (HKM_UNLIKELY(!heap->enterable)) {
 		hkm_defer_free(heap, pointer);
 		return;
 	}
@@ -311,7 +311,7 @@ static size_t usable_size(const void *pointer, const char *call)
 	size_t slice = hkm_slice_of(pointer), size = 0;
 	if (HKM_UNLIKELY(!hkm_slice_is_ours(slice))) {
 		struct hkm_heap *heap = hkm_heap_get();
-		bool nested = heap == NULL || heap->in_slow_path; /* a signal handler */
+		bool nested = heap == NULL || !heap->enterable; /* a signal handler */
 		size = hkm_reserve_usable(pointer);
 		if (size == 0 && nested)
 			return hkm_big_usable_at_once(pointer);
@@ -348,7 +348,7 @@ static void *resize_in_place(void *pointer, size_t usable, size_t size)
 		return pointer;
 	size_t slice = hkm_slice_of(pointer);
 	struct hkm_heap *heap = hkm_heap_get();
-	if (heap == NULL || heap->in_slow_path)
+	if (heap == NULL || !heap->enterable)
 		return NULL;
 	if (hkm_slice_is_ours(slice))
 		return hkm_ace_resize(&hkm_window.slabs[slice], pointer, size) ? pointer : NULL;

@@ -49,7 +49,7 @@ static void from_values(const struct hkm_policy_values *values, struct hkm_polic
 static struct hkm_heap *guard(void)
 {
 	struct hkm_heap *heap = hkm_heap_get(); /* also starts the process */
-	if (heap == NULL || heap->in_slow_path)
+	if (heap == NULL || !heap->enterable)
 		return NULL;
 	hkm_heap_guard(heap, true);
 	return heap;

@@ -16,11 +16,11 @@
 #define CLOCK_TICK_MS 4       /* resolution of hkm_os_now_ms */
 #define SLOW_POLL_MS 50       /* polls further apart than this: the thread is almost idle */
 
-/* Nobody may enter these three. */
-_Alignas(HKM_HEAP_ALIGNMENT) struct hkm_heap hkm_no_heap = { .in_slow_path = true };
-_Alignas(HKM_HEAP_ALIGNMENT) struct hkm_heap hkm_ended_heap = { .in_slow_path = true };
+/* Nobody may enter these three: `enterable` stays false. All zero, so that no page of them need be there. */
+_Alignas(HKM_HEAP_ALIGNMENT) struct hkm_heap hkm_no_heap;
+_Alignas(HKM_HEAP_ALIGNMENT) struct hkm_heap hkm_ended_heap;
 /* Stands for the heap that a thread is just making or giving up. */
-static _Alignas(HKM_HEAP_ALIGNMENT) struct hkm_heap starting_heap = { .in_slow_path = true };
+static _Alignas(HKM_HEAP_ALIGNMENT) struct hkm_heap starting_heap;
 
 _Thread_local struct hkm_heap *hkm_tls_heap = &hkm_no_heap;
 
@@ -62,8 +62,8 @@ static void apply(struct hkm_heap *heap, const struct hkm_policy *policy)
 
 const struct hkm_policy *hkm_heap_enter(struct hkm_heap *heap)
 {
-	HKM_ASSERT(!heap->in_slow_path);
-	heap->in_slow_path = true;
+	HKM_ASSERT(heap->enterable);
+	heap->enterable = false;
 	atomic_signal_fence(memory_order_seq_cst); /* before anything that a signal handler could find half done */
 	if (HKM_UNLIKELY(heap->metered))
 		hkm_meter_begin(&heap->meter);
@@ -101,7 +101,7 @@ void hkm_heap_leave(struct hkm_heap *heap)
 	if (HKM_UNLIKELY(heap->metered))
 		hkm_meter_end(&heap->meter);
 	atomic_signal_fence(memory_order_seq_cst);
-	heap->in_slow_path = false;
+	heap->enterable = true;
 	if (HKM_UNLIKELY(heap->window_over))
 		call_learner(heap);
 }
@@ -161,7 +161,7 @@ static bool poll(struct hkm_heap *heap, uint64_t *now)
 void hkm_heap_poll(struct hkm_heap *heap)
 {
 	uint64_t now;
-	if (heap->in_slow_path)
+	if (!heap->enterable)
 		return;
 	if (poll(heap, &now)) {
 		tick(heap, hkm_heap_enter(heap), now);
@@ -198,6 +198,7 @@ static struct hkm_heap *heap_new(void)
 	if (heap == NULL)
 		return NULL;
 	HKM_ASSERT(((uintptr_t)heap & (HKM_HEAP_ALIGNMENT - 1)) == 0);
+	heap->enterable = true;
 	heap->grant = GRANT_MIN;
 	heap->metered = metered;
 	hkm_policy_register(&heap->reader);
@@ -325,7 +326,7 @@ size_t hkm_heap_trim_all(void)
 {
 	size_t bytes = 0;
 	struct hkm_heap *own = hkm_heap_get();
-	if (own == NULL || own->in_slow_path)
+	if (own == NULL || !own->enterable)
 		return 0;
 	uint64_t request = 1 + atomic_fetch_add_explicit(&trim_requests, 1, memory_order_relaxed);
 	const struct hkm_policy *policy = hkm_heap_enter(own);
@@ -397,7 +398,7 @@ void hkm_heap_fork_parent(void)
 /* The thread of this heap does not exist here, and was copied at any moment outside a slow path. */
 static void orphan(struct hkm_heap *heap)
 {
-	heap->in_slow_path = false;
+	heap->enterable = true;
 	hkm_remote_repair(heap);
 	hkm_tiny_close(heap);
 	abandon(heap);

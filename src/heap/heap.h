@@ -88,7 +88,7 @@ struct hkm_heap {
 	struct hkm_bin bins[HKM_TINY_CLASSES];
 
 	struct hkm_reader reader;   /* its lock: see above */
-	bool in_slow_path;          /* a signal handler that finds it set must not enter; owner only */
+	bool enterable;             /* not inside a slow path, so that a signal handler may enter; owner only */
 	bool metered;               /* its meter runs: constant */
 	bool window_over;           /* the learner is to be called when the slow path has been left; owner only */
 	bool expecting;             /* holds or has freed memory that a later tick gives back */
@@ -151,7 +151,7 @@ static inline struct hkm_heap *hkm_heap_of_bin(const struct hkm_bin *bin)
 static inline void hkm_heap_guard(struct hkm_heap *heap, bool guarded)
 {
 	atomic_signal_fence(memory_order_seq_cst);
-	heap->in_slow_path = guarded;
+	heap->enterable = !guarded;
 	atomic_signal_fence(memory_order_seq_cst);
 }
 
@@ -160,7 +160,7 @@ static inline void hkm_heap_guard(struct hkm_heap *heap, bool guarded)
 struct hkm_heap *hkm_heap_get(void);
 
 /* Enters a slow path of a heap that the calling thread owns: takes its lock and returns the policy, whose
- * numbers have been taken over. hkm_heap_leave ends it. Not for a heap with in_slow_path set. */
+ * numbers have been taken over. hkm_heap_leave ends it. Only for an enterable heap. */
 const struct hkm_policy *hkm_heap_enter(struct hkm_heap *heap);
 void hkm_heap_leave(struct hkm_heap *heap);
 

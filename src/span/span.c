@@ -185,7 +185,7 @@ void hkm_span_start(void)
 	size_t metadata = slices * SLICE_METADATA + slices / HKM_SUPERSLAB_SLICES * sizeof(struct superslab);
 	metadata = hkm_align_up(metadata, HKM_SUPERSLAB_SIZE);
 	/* 32 TiB up: clear of programs, stacks, libraries and of the places that language runtimes favour;
-	 * 4 MiB steps of randomness. */
+	 * 2 MiB steps of randomness. */
 	uintptr_t hint = ((uintptr_t)0x200000000000 + (hkm_os_random() >> 20 & (((uintptr_t)1 << 45) - 1)));
 	hint &= ~(HKM_SUPERSLAB_SIZE - 1);
 	size_t whole = metadata + size + HKM_SUPERSLAB_SIZE;

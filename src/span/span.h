@@ -1,9 +1,9 @@
-/* span.h - where L0 and L1 get their memory: spans of 64 KiB slices out of 4 MiB superslabs.
+/* span.h - where L0 and L1 get their memory: spans of 32 KiB slices out of 2 MiB superslabs.
  *
  *   window      one range of addresses; mapped superslab by superslab, never reserved as a whole (a
  *               reservation would count against RLIMIT_AS and mlockall)
- *   superslab   4 MiB, aligned: 64 slices; a bit per slice says free, another free-but-resident
- *   slice       64 KiB, with one struct hkm_slab beside the window
+ *   superslab   2 MiB, aligned: 64 slices; a bit per slice says free, another free-but-resident
+ *   slice       32 KiB, with one struct hkm_slab beside the window
  *   span        1 to 64 neighbouring slices of a superslab, handed out as one
  *
  * Per slice there is, out of the blocks' reach, in arrays that grow with the window:
@@ -19,7 +19,9 @@
 
 #include "base/lock.h"
 
-#define HKM_SLICE_SHIFT 16
+#ifndef HKM_SLICE_SHIFT /* docs/design/slabs.md compares sizes */
+#define HKM_SLICE_SHIFT 15
+#endif
 #define HKM_SLICE_SIZE ((size_t)1 << HKM_SLICE_SHIFT)
 #define HKM_SUPERSLAB_SLICES 64u
 #define HKM_SUPERSLAB_SIZE (HKM_SLICE_SIZE * HKM_SUPERSLAB_SLICES)
@@ -101,7 +103,7 @@ static inline uint8_t *hkm_state_of(const void *address)
 /* Chooses the window; once, while the process starts. */
 void hkm_span_start(void);
 
-/* Hands out a span of `slices` (1 to 64) neighbouring slices, at a multiple of 64 KiB; *zeroed tells
+/* Hands out a span of `slices` (1 to 64) neighbouring slices, at a multiple of 32 KiB; *zeroed tells
  * whether it reads as zero, *fresh whether the window grew for it.
  * Result: the first slice's descriptor, whose span fields (slices) are set and kind is NONE; NULL if
  * the system refuses memory. Any thread. */

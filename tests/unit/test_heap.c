@@ -325,15 +325,15 @@ ISOLATED(fork_hooks_take_all_locks_and_give_them_back)
 	for (size_t i = 0; i < 3; i++) {
 		hkm_heap_fork_prepare();
 		require(all_locks_are(true), "a lock is not taken");
-		require(own->in_slow_path, "a signal handler may enter the heap");
+		require(!own->enterable, "a signal handler may enter the heap");
 		hkm_heap_fork_parent();
-		require(!own->in_slow_path, "the heap stays closed");
+		require(own->enterable, "the heap stays closed");
 		require(all_locks_are(false), "a lock is not given back");
 		work_a_little();
 	}
 	hkm_heap_fork_prepare();
 	hkm_heap_fork_child();
-	require(all_locks_are(false) && !own->in_slow_path, "a lock is not given back in the child");
+	require(all_locks_are(false) && own->enterable, "a lock is not given back in the child");
 	work_a_little();
 }
 
@@ -377,7 +377,7 @@ ISOLATED(the_child_of_a_fork_adopts_the_heaps_of_lost_threads)
 	hkm_heap_fork_prepare();
 	hkm_heap_fork_child();
 	require(atomic_load(&lost->abandoned) && !atomic_load(&own->abandoned), "the wrong heap is abandoned");
-	require(!lost->in_slow_path, "the heap is said to be in a slow path");
+	require(lost->enterable, "the heap is said to be in a slow path");
 	for (size_t i = 0; i < HKM_OUTBOXES; i++) {
 		const struct hkm_outbox *outbox = &lost->outboxes[i];
 		const struct hkm_block *last = NULL;
@@ -404,13 +404,13 @@ ISOLATED(frees_that_interrupt_a_slow_path_wait_for_its_end)
 		waiting[i] = hkm_malloc(sizes[i]);
 		memset(waiting[i], 1, sizes[i]);
 	}
-	own->in_slow_path = true;
+	own->enterable = false;
 	for (size_t i = 0; i < 3; i++) {
 		hkm_free(waiting[i]);
 		require(atomic_load(&own->deferred) == waiting[i], "the free was not put aside");
 		require(hkm_malloc_usable_size(waiting[i]) >= sizes[i], "the block was freed at once");
 	}
-	own->in_slow_path = false;
+	own->enterable = true;
 	hkm_free(hkm_malloc(500000)); /* any slow path */
 	require(atomic_load(&own->deferred) == NULL, "the frees still wait");
 	require(hkm_malloc(3000) == waiting[0] && hkm_malloc(100000) == waiting[1], "the blocks were not freed");
@@ -425,13 +425,13 @@ ISOLATED(tiny_frees_wait_when_the_hot_list_is_full)
 
 	for (size_t i = 0; i < 1000; i++)
 		taken[i] = hkm_malloc(64);
-	own->in_slow_path = true;
+	own->enterable = false;
 	for (size_t i = 0; i < 1000; i++) {
 		hkm_free(taken[i]);
 		waited += atomic_load(&own->deferred) == taken[i];
 	}
 	require(waited > 500, "only %zu frees waited", waited);
-	own->in_slow_path = false;
+	own->enterable = true;
 	hkm_free_deferred(own);
 	require(atomic_load(&own->deferred) == NULL, "the frees still wait");
 	hkm_heap_enter(own);
@@ -448,7 +448,7 @@ ISOLATED(allocations_that_interrupt_a_slow_path_come_from_the_reserve)
 	static const size_t sizes[] = { 20, 100, 200, 5000, 100000, 3 * MIB };
 	unsigned char *reserved[6];
 
-	own->in_slow_path = true;
+	own->enterable = false;
 	for (size_t i = 0; i < 6; i++) {
 		reserved[i] = hkm_malloc(sizes[i]);
 		require(reserved[i] != NULL && hkm_reserve_usable(reserved[i]) >= sizes[i],
@@ -461,7 +461,7 @@ ISOLATED(allocations_that_interrupt_a_slow_path_come_from_the_reserve)
 	hkm_free(reserved[0]);
 	hkm_free(reserved[5]);
 	require(atomic_load(&own->deferred) == NULL, "blocks of the reserve wait");
-	own->in_slow_path = false;
+	own->enterable = true;
 	reserved[2] = hkm_realloc(reserved[2], 20000);
 	require(all_bytes_are(reserved[2], 200, 1), "contents lost");
 	require(hkm_reserve_usable(reserved[2]) == 0, "the reserve was used without need");

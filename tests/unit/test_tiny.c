@@ -334,7 +334,8 @@ ISOLATED(trimming_gives_back_pages_without_live_blocks)
 	bytes = hkm_tiny_trim(heap);
 	hkm_heap_leave(heap);
 	require(bytes >= count * 1024 / 4 * 3 - HKM_SLICE_SIZE, "%zu bytes given back", bytes);
-	require(slab->free_map != NULL && slab->mapped_free == 60 && slab->in_use == 4 && slab->freed == NULL,
+	require(slab->free_map != NULL && slab->mapped_free == slab->capacity / 16 * 15 &&
+			slab->in_use == slab->capacity / 16 && slab->freed == NULL,
 		"%zu blocks mapped, %u in use", (size_t)slab->mapped_free, slab->in_use);
 	check(heap);
 	for (size_t i = 0; i < count; i++) {
@@ -345,8 +346,8 @@ ISOLATED(trimming_gives_back_pages_without_live_blocks)
 		memset(taken[i], (int)(i % 251), 1024);
 	}
 	/* All of the old slabs serve again. */
-	require(slab->in_use == 64 && slab->free_map == NULL, "%u in use", slab->in_use);
-	require(sum_spans(HKM_KIND_TINY, 1024).spans <= count / 64 + 1, "new slabs were made");
+	require(slab->in_use == slab->capacity && slab->free_map == NULL, "%u in use", slab->in_use);
+	require(sum_spans(HKM_KIND_TINY, 1024).spans <= count / slab->capacity + 1, "new slabs were made");
 	check(heap);
 	for (size_t i = 0; i < count; i++) {
 		require(all_bytes_are(taken[i], 1024, (unsigned char)(i % 251)), "one block for two");
