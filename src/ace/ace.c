@@ -10,42 +10,17 @@ static unsigned class_of(const struct hkm_heap *heap, const struct hkm_cache *ca
 	return (unsigned)(cache - heap->caches);
 }
 
-/* The class that wastes least on `size`: the static one, or a DYN class between the request and it. */
-static inline unsigned class_for(const struct hkm_heap *heap, size_t size)
+static size_t cached_bytes(const struct hkm_heap *heap)
 {
-	unsigned class = hkm_ace_class(size);
-	if (HKM_LIKELY(size > heap->largest_dynamic))
-		return class;
-	uint32_t best = heap->caches[class].block_size;
-	for (unsigned dynamic = HKM_DYN1; dynamic <= HKM_DYN2; dynamic++) {
-		uint32_t block_size = heap->caches[dynamic].block_size;
-		if (block_size >= size && block_size < best) {
-			best = block_size;
-			class = dynamic;
-		}
-	}
-	return class;
+	return (size_t)((ptrdiff_t)heap->cache_limit - heap->cache_room);
 }
 
-/* Hands a block to the program that was asked for with `size`. */
-static inline void *hand_out(void *block, size_t size, bool *zeroed)
+/* Hands a block to the program that was asked for with `size`. A Large one reads as zero until it is freed for the first
+ * time. */
+static void *hand_out(void *block, size_t size, bool *zeroed)
 {
 	*hkm_state_of(block) = hkm_state(HKM_STATE_LIVE, block);
-	*zeroed = false;
-	if (size > HKM_MID_MAX) {
-		struct hkm_slab *slab = &hkm_window.slabs[hkm_slice_of(block)];
-		*zeroed = slab->zeroed;
-		slab->zeroed = 0;
-	}
-	return block;
-}
-
-static inline void *cache_pop(struct hkm_heap *heap, struct hkm_cache *cache)
-{
-	void *block = cache->slots[--cache->count];
-	heap->cached_bytes -= cache->block_size;
-	if (cache->count < cache->lowest)
-		cache->lowest = cache->count;
+	*zeroed = size > HKM_MID_MAX && hkm_window.slabs[hkm_slice_of(block)].zeroed;
 	return block;
 }
 
@@ -60,7 +35,7 @@ static void *take_larger(struct hkm_heap *heap, const struct hkm_policy *policy,
 		if (cache->block_size > most)
 			break;
 		if (cache->count > 0)
-			return cache_pop(heap, cache);
+			return hkm_ace_pop(heap, cache);
 	}
 	return NULL;
 }
@@ -70,12 +45,12 @@ static void *refill(struct hkm_heap *heap, const struct hkm_policy *policy, stru
 	void *blocks[HKM_MID_SLOTS / 2 + 1];
 	HKM_ASSERT(cache->count == 0);
 	/* Half the capacity at once, so that as many frees find room afterwards. */
-	size_t room = heap->cache_limit > heap->cached_bytes ? heap->cache_limit - heap->cached_bytes : 0;
+	size_t room = heap->cache_room > 0 ? (size_t)heap->cache_room : 0;
 	size_t wanted = 1 + hkm_min(cache->capacity / 2, room / cache->block_size);
 	size_t count = hkm_pool_take(heap, policy, class_of(heap, cache), cache->block_size, blocks, wanted);
 	if (count == 0)
 		return NULL;
-	heap->cached_bytes += (count - 1) * cache->block_size;
+	heap->cache_room -= (ptrdiff_t)((count - 1) * cache->block_size);
 	/* The lowest address goes out first. */
 	while (count > 1)
 		cache->slots[cache->count++] = blocks[--count];
@@ -87,8 +62,8 @@ HKM_SLOW static void *miss(struct hkm_heap *heap, size_t size, bool *zeroed)
 	const struct hkm_policy *policy = hkm_heap_enter(heap);
 	hkm_heap_poll_entered(heap, policy);
 	/* Entering may have changed the DYN sizes, and with them the cache. */
-	struct hkm_cache *cache = &heap->caches[class_for(heap, size)];
-	void *block = cache->count > 0 ? cache_pop(heap, cache) : take_larger(heap, policy, size);
+	struct hkm_cache *cache = hkm_ace_cache_for(heap, size);
+	void *block = cache->count > 0 ? hkm_ace_pop(heap, cache) : take_larger(heap, policy, size);
 	hkm_count(block != NULL ? &cache->hits : &cache->misses, 1);
 	if (block == NULL) {
 		if (HKM_UNLIKELY(heap->metered))
@@ -101,11 +76,8 @@ HKM_SLOW static void *miss(struct hkm_heap *heap, size_t size, bool *zeroed)
 
 void *hkm_ace_alloc(struct hkm_heap *heap, size_t size, bool *zeroed)
 {
-	struct hkm_cache *cache = &heap->caches[class_for(heap, size)];
-	if (HKM_UNLIKELY(cache->count == 0))
-		return miss(heap, size, zeroed);
-	hkm_count(&cache->hits, 1);
-	return hand_out(cache_pop(heap, cache), size, zeroed);
+	void *block = hkm_ace_alloc_cached(heap, size);
+	return block != NULL ? hand_out(block, size, zeroed) : miss(heap, size, zeroed);
 }
 
 void *hkm_ace_alloc_aligned(struct hkm_heap *heap, size_t size, size_t alignment, bool *zeroed)
@@ -118,7 +90,7 @@ void *hkm_ace_alloc_aligned(struct hkm_heap *heap, size_t size, size_t alignment
 	void *block;
 	if (cache->count > 0) {
 		hkm_count(&cache->hits, 1);
-		block = cache_pop(heap, cache);
+		block = hkm_ace_pop(heap, cache);
 	} else {
 		const struct hkm_policy *policy = hkm_heap_enter(heap);
 		hkm_heap_poll_entered(heap, policy);
@@ -138,7 +110,7 @@ static void cache_give(struct hkm_heap *heap, const struct hkm_policy *policy, s
 		return;
 	hkm_pool_give(policy, class_of(heap, cache), cache->slots, count);
 	cache->count -= count;
-	heap->cached_bytes -= (size_t)count * cache->block_size;
+	heap->cache_room += (ptrdiff_t)((size_t)count * cache->block_size);
 	for (uint32_t i = 0; i < cache->count; i++)
 		cache->slots[i] = cache->slots[i + count];
 	cache->lowest = (uint32_t)hkm_min(cache->lowest, cache->count);
@@ -151,16 +123,18 @@ void hkm_ace_set_limit(struct hkm_heap *heap, const struct hkm_policy *policy)
 	hkm_span_stats(&spans);
 	size_t held = spans.mapped - hkm_min(spans.mapped, spans.free_slices * HKM_SLICE_SIZE);
 	size_t share = held / 1000 * policy->cache_share;
+	size_t cached = cached_bytes(heap);
 	heap->cache_limit = hkm_max(CACHE_LEAST, hkm_max(share, policy->cache_bytes) / hkm_max(1, hkm_heap_active()));
+	heap->cache_room = (ptrdiff_t)heap->cache_limit - (ptrdiff_t)cached;
 }
 
-/* The cache is full, the size is not its own, or it is time to look at the clock. */
-HKM_SLOW static void free_slow(struct hkm_heap *heap, struct hkm_cache *cache, unsigned class, void *block)
+/* The cache is full, or all are, or the size is not its own. */
+static void free_uncached(struct hkm_heap *heap, struct hkm_slab *slab, void *block)
 {
 	const struct hkm_policy *policy = hkm_heap_enter(heap);
+	unsigned class = slab->class;
+	struct hkm_cache *cache = &heap->caches[class];
 	hkm_heap_poll_entered(heap, policy);
-	heap->ace_grant = heap->grant;
-	struct hkm_slab *slab = hkm_span_head(&hkm_window.slabs[hkm_slice_of(block)]);
 	hkm_ace_set_limit(heap, policy);
 	bool fits = slab->block_size == cache->block_size && cache->capacity > 0;
 	if (fits && cache->count >= cache->capacity) {
@@ -169,9 +143,9 @@ HKM_SLOW static void free_slow(struct hkm_heap *heap, struct hkm_cache *cache, u
 		if (HKM_UNLIKELY(heap->metered))
 			hkm_meter_overflow(&heap->meter, class, given, cache->capacity);
 	}
-	if (fits && heap->cached_bytes + cache->block_size <= heap->cache_limit) {
+	if (fits && heap->cache_room >= (ptrdiff_t)cache->block_size) {
 		cache->slots[cache->count++] = block;
-		heap->cached_bytes += cache->block_size;
+		heap->cache_room -= (ptrdiff_t)cache->block_size;
 	} else {
 		hkm_pool_give(policy, class, &block, 1);
 		hkm_heap_expect_tick(heap);
@@ -179,36 +153,25 @@ HKM_SLOW static void free_slow(struct hkm_heap *heap, struct hkm_cache *cache, u
 	hkm_heap_leave(heap);
 }
 
-void hkm_ace_free(struct hkm_heap *heap, struct hkm_slab *slab, void *pointer, const char *call)
+void hkm_ace_free(struct hkm_heap *heap, struct hkm_slab *slab, void *pointer)
 {
 	uint8_t *state = hkm_state_of(pointer);
 	if (HKM_UNLIKELY(*state != hkm_state(HKM_STATE_LIVE, pointer) || ((uintptr_t)pointer & 15) != 0)) {
 		bool freed = *state == hkm_state(HKM_STATE_CACHED, pointer);
-		hkm_misuse(call, freed ? "double free of" : "invalid pointer", pointer);
+		hkm_misuse("free", freed ? "double free of" : "invalid pointer", pointer);
 		return;
 	}
 	slab = hkm_span_head(slab);
 	*state = hkm_state(HKM_STATE_CACHED, pointer);
-	unsigned class = slab->class;
-	if (HKM_UNLIKELY(heap == NULL)) {
-		hkm_lock_acquire(&hkm_guest.lock);
-		hkm_pool_give(hkm_policy_read(&hkm_guest), class, &pointer, 1);
-		hkm_lock_release(&hkm_guest.lock);
+	if (slab->kind == HKM_KIND_LARGE)
+		slab->zeroed = 0;
+	if (heap != NULL) {
+		free_uncached(heap, slab, pointer);
 		return;
 	}
-	struct hkm_cache *cache = &heap->caches[class];
-	size_t cached_bytes = heap->cached_bytes + cache->block_size;
-	if (HKM_LIKELY(cache->count < cache->capacity && slab->block_size == cache->block_size &&
-		       cached_bytes <= heap->cache_limit && heap->ace_grant > 0)) {
-		heap->ace_grant--;
-		heap->cached_bytes = cached_bytes;
-		cache->slots[cache->count] = pointer;
-		/* A child of fork that finds the count finds the slot; no instruction. */
-		atomic_signal_fence(memory_order_release);
-		cache->count++;
-	} else {
-		free_slow(heap, cache, class, pointer);
-	}
+	hkm_lock_acquire(&hkm_guest.lock);
+	hkm_pool_give(hkm_policy_read(&hkm_guest), slab->class, &pointer, 1);
+	hkm_lock_release(&hkm_guest.lock);
 }
 
 size_t hkm_ace_usable(struct hkm_slab *slab, const void *pointer)
@@ -241,7 +204,7 @@ bool hkm_ace_resize(struct hkm_slab *slab, void *pointer, size_t size)
 void hkm_ace_apply(struct hkm_heap *heap, const struct hkm_policy *policy)
 {
 	hkm_ace_set_limit(heap, policy);
-	heap->largest_dynamic = (uint32_t)hkm_max(policy->dynamic_size[0], policy->dynamic_size[1]);
+	heap->largest_dynamic = 0;
 	for (unsigned class = 0; class < HKM_ACE_CLASSES; class++) {
 		struct hkm_cache *cache = &heap->caches[class];
 		bool large = hkm_ace_is_large(class), dynamic = class >= HKM_ACE_STATIC_CLASSES;
@@ -256,6 +219,9 @@ void hkm_ace_apply(struct hkm_heap *heap, const struct hkm_policy *policy)
 		cache->capacity = policy->cache_blocks[class];
 		if (cache->count > cache->capacity)
 			cache_give(heap, policy, cache, cache->count - cache->capacity);
+			/* A DYN class of a size that a static one has is not worth looking at. */
+		if (dynamic && block_size > HKM_TINY_MAX && hkm_ace_static_size(hkm_ace_class(block_size)) != block_size)
+			heap->largest_dynamic = (uint32_t)hkm_max(heap->largest_dynamic, block_size);
 	}
 }
 

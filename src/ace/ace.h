@@ -25,9 +25,8 @@ void *hkm_ace_alloc(struct hkm_heap *heap, size_t size, bool *zeroed);
 /* The same at a multiple of `alignment`, 32 B to 32 KiB. */
 void *hkm_ace_alloc_aligned(struct hkm_heap *heap, size_t size, size_t alignment, bool *zeroed);
 
-/* Frees a block of the span that `slab` is the first or a later slice of. heap NULL: straight to the pool.
- * `call` is the name of the function that the program called, for the report of a wrong pointer. */
-void hkm_ace_free(struct hkm_heap *heap, struct hkm_slab *slab, void *pointer, const char *call);
+/* Frees a block of the span that `slab` is the first or a later slice of. heap NULL: straight to the pool. */
+void hkm_ace_free(struct hkm_heap *heap, struct hkm_slab *slab, void *pointer);
 
 /* Usable bytes of a live block; 0 if `pointer` is not one (any pointer into a slice of L1). */
 size_t hkm_ace_usable(struct hkm_slab *slab, const void *pointer);
@@ -100,6 +99,69 @@ static inline uint8_t hkm_state(unsigned state, const void *pointer)
 static inline bool hkm_ace_is_large(unsigned class)
 {
 	return class >= HKM_MID_CLASSES && class < HKM_ACE_STATIC_CLASSES;
+}
+
+/* ---- Hits ---- */
+
+/* The cache of the class that wastes least on `size`: the static one, or a DYN class between the request and it. */
+static inline struct hkm_cache *hkm_ace_cache_for(struct hkm_heap *heap, size_t size)
+{
+	struct hkm_cache *cache = &heap->caches[hkm_ace_class(size)];
+	if (HKM_LIKELY(size > heap->largest_dynamic))
+		return cache;
+	for (unsigned class = HKM_DYN1; class <= HKM_DYN2; class++) {
+		struct hkm_cache *dynamic = &heap->caches[class];
+		if (dynamic->block_size >= size && dynamic->block_size < cache->block_size)
+			cache = dynamic;
+	}
+	return cache;
+}
+
+/* Takes the newest block out of a cache that has one. */
+static inline void *hkm_ace_pop(struct hkm_heap *heap, struct hkm_cache *cache)
+{
+	uint32_t count = --cache->count;
+	heap->cache_room += cache->block_size;
+	if (count < cache->lowest)
+		cache->lowest = count;
+	return cache->slots[count];
+}
+
+/* A block of at least `size` bytes (1025 to 2 MiB) from the thread cache; NULL: there is none, or it is time to look at
+ * the clock. */
+static inline void *hkm_ace_alloc_cached(struct hkm_heap *heap, size_t size)
+{
+	struct hkm_cache *cache = hkm_ace_cache_for(heap, size);
+	uint64_t hits = hkm_counted(&cache->hits) + 1;
+	if (HKM_UNLIKELY(cache->count == 0 || (hits & (uint32_t)(heap->grant - 1)) == 0))
+		return NULL;
+	hkm_count(&cache->hits, 1); /* what is not served here is counted by whoever serves it */
+	void *block = hkm_ace_pop(heap, cache);
+	*hkm_state_of(block) = hkm_state(HKM_STATE_LIVE, block);
+	return block;
+}
+
+/* Frees a block of the span that `slab` is the first or a later slice of into the thread cache; false: there is no room
+ * for it, or no live block starts at `pointer`, and nothing has been done. */
+static inline bool hkm_ace_free_cached(struct hkm_heap *heap, struct hkm_slab *slab, void *pointer)
+{
+	uint8_t *state = hkm_state_of(pointer);
+	slab = hkm_span_head(slab);
+	struct hkm_cache *cache = &heap->caches[slab->class];
+	ptrdiff_t cache_room = heap->cache_room - (ptrdiff_t)cache->block_size;
+	if (HKM_UNLIKELY(*state != hkm_state(HKM_STATE_LIVE, pointer)) || HKM_UNLIKELY(((uintptr_t)pointer & 15) != 0) ||
+	    HKM_UNLIKELY(slab->block_size != cache->block_size) || HKM_UNLIKELY(cache->count >= cache->capacity) ||
+	    HKM_UNLIKELY(cache_room < 0))
+		return false;
+	*state = hkm_state(HKM_STATE_CACHED, pointer);
+	if (slab->kind == HKM_KIND_LARGE)
+		slab->zeroed = 0;
+	heap->cache_room = cache_room;
+	cache->slots[cache->count] = pointer;
+	/* A child of fork that finds the count finds the slot; no instruction. */
+	atomic_signal_fence(memory_order_release);
+	cache->count++;
+	return true;
 }
 
 #endif

@@ -109,10 +109,9 @@ HKM_SLOW static void *allocate_slow(size_t size)
 void *hkm_malloc_slow(size_t size)
 {
 	struct hkm_heap *heap = hkm_tls_heap;
-	bool zeroed;
-	/* L1, whose hits deserve a short way; a thread without a heap is always "in a slow path". */
+	/* L1, whose hits deserve a short way; a thread without a heap cannot enter one. */
 	if (HKM_LIKELY(size > HKM_TINY_MAX && size < HKM_LARGE_MAX && heap->enterable)) {
-		void *block = hkm_ace_alloc(heap, size, &zeroed);
+		void *block = hkm_ace_alloc_cached(heap, size);
 		if (HKM_LIKELY(block != NULL))
 			return block;
 	}
@@ -204,26 +203,28 @@ HKM_SLOW static void report_wrong_free(void *pointer)
 	hkm_misuse("free", freed ? "double free of" : misaligned ? "misaligned pointer" : "invalid pointer", pointer);
 }
 
-/* Of whatever layer; heap NULL: the thread has none, and can have none. */
-static inline void free_ours(struct hkm_heap *heap, size_t slice, void *pointer)
+/* A block in slice `slice` of ours, or a wrong pointer; heap NULL: the thread has none, and can have none. */
+static void free_in_slice(struct hkm_heap *heap, size_t slice, void *pointer)
 {
 	/* relaxed: see hkm_span_set_bin. */
 	struct hkm_bin *bin = atomic_load_explicit(&hkm_window.bins[slice], memory_order_relaxed);
 	struct hkm_slab *slab = &hkm_window.slabs[slice];
 	if (bin != NULL)
 		free_tiny_remote(heap, bin, pointer);
-	else if (HKM_LIKELY(slab->kind >= HKM_KIND_MID))
-		hkm_ace_free(heap, slab, pointer, "free");
-	else
+	else if (slab->kind < HKM_KIND_MID)
 		report_wrong_free(pointer);
+	else
+		hkm_ace_free(heap, slab, pointer);
 }
 
-/* The thread has no heap or is in a slow path of it, or the block is not in the window. */
-static void free_slowly(struct hkm_heap *heap, size_t slice, void *pointer)
+void hkm_free_slow(void *pointer)
 {
-	if (HKM_UNLIKELY(heap == &hkm_no_heap)) /* a thread that only frees sends messages, too */
+	struct hkm_heap *heap = hkm_tls_heap;
+	if (pointer == NULL)
+		return;
+	if (heap == &hkm_no_heap) /* a thread that only frees sends messages, too */
 		heap = hkm_heap_get();
-	else if (HKM_UNLIKELY(heap == &hkm_ended_heap)) /* the C library clears up behind a thread */
+	else if (heap == &hkm_ended_heap) /* the C library clears up behind a thread */
 		heap = NULL;
 	if (HKM_UNLIKELY(heap != NULL && !heap->enterable)) {
 		if (!hkm_reserve_free(pointer))
@@ -231,25 +232,24 @@ static void free_slowly(struct hkm_heap *heap, size_t slice, void *pointer)
 		return;
 	}
 	/* Looked at only now: getting a heap may have started the process. */
+	size_t slice = hkm_slice_of(pointer);
 	if (hkm_slice_is_ours(slice))
-		free_ours(heap, slice, pointer);
+		free_in_slice(heap, slice, pointer);
 	else if (!hkm_reserve_free(pointer) && !free_big(heap, pointer))
 		report_wrong_free(pointer);
 	if (heap != NULL)
 		hkm_free_deferred(heap);
 }
 
-void hkm_free_slow(void *pointer)
+/* Not this heap's Tiny block: L1's hits, which have no bin and deserve a short way, or whatever else. */
+void hkm_free_other(void *pointer, struct hkm_heap *heap, size_t slice)
 {
-	struct hkm_heap *heap = hkm_tls_heap;
-	size_t slice = hkm_slice_of(pointer);
-	/* A thread without a heap is always "in a slow path". */
-	if (HKM_LIKELY(hkm_slice_is_ours(slice) && heap->enterable)) {
-		free_ours(heap, slice, pointer);
-		hkm_free_deferred(heap);
-	} else if (pointer != NULL) {
-		free_slowly(heap, slice, pointer);
-	}
+	/* relaxed: see hkm_span_set_bin. */
+	struct hkm_bin *bin = atomic_load_explicit(&hkm_window.bins[slice], memory_order_relaxed);
+	struct hkm_slab *slab = &hkm_window.slabs[slice];
+	if (HKM_UNLIKELY(bin != NULL || slab->kind < HKM_KIND_MID || !heap->enterable) ||
+	    HKM_UNLIKELY(!hkm_ace_free_cached(heap, slab, pointer)))
+		hkm_free_slow(pointer);
 }
 
 void hkm_free_full(struct hkm_heap *heap, struct hkm_bin *bin, void *pointer)

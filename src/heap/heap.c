@@ -114,7 +114,6 @@ void hkm_heap_expect_tick(struct hkm_heap *heap)
 		return;
 	heap->expecting = true;
 	heap->grant = GRANT_MIN;
-	heap->ace_grant = heap->ace_grant < GRANT_MIN ? heap->ace_grant : GRANT_MIN;
 	hkm_tiny_hasten(heap, GRANT_MIN);
 }
 

@@ -93,11 +93,11 @@ struct hkm_heap {
 	bool window_over;           /* the learner is to be called when the slow path has been left; owner only */
 	bool expecting;             /* holds or has freed memory that a later tick gives back */
 	_Atomic bool abandoned;     /* has no thread; written under the registry and the reader's lock */
-	int32_t grant;              /* frees that a hot list takes between two looks at the clock */
-	uint32_t largest_dynamic;   /* size of the larger DYN class, from the policy; 0: none */
-	int32_t ace_grant;          /* frees that L1's caches may still take before the next look */
-	size_t cached_bytes;        /* in caches[] */
-	size_t cache_limit;         /* most of them, see hkm_ace_set_limit */
+	int32_t grant;              /* frees that a hot list takes, and hits of a cache, between two looks at the clock; a
+	                             * power of two */
+	uint32_t largest_dynamic;   /* size of the larger DYN class that no static one has, from the policy; 0: none */
+	size_t cache_limit;         /* most bytes in caches[], see hkm_ace_set_limit */
+	ptrdiff_t cache_room;       /* of them, those that are free; below 0 after the limit has fallen */
 	uint32_t empty_slabs;       /* slabs in `empty` */
 	uint32_t empty_slabs_kept;  /* most of them, from the policy */
 	uint32_t remote_blocks, remote_bytes; /* size of a message, from the policy */

@@ -164,7 +164,7 @@ void hkm_policy_start(void)
 		size_t size = !dynamic ? hkm_ace_static_size(class) :
 					 hkm_max(policy->dynamic_size[class - HKM_DYN1], HKM_TINY_MAX);
 		size_t bytes = mid ? hkm_options.mid_cache_bytes : hkm_options.large_cache_bytes;
-		policy->cache_blocks[class] = (uint16_t)hkm_min(bytes / size, HKM_MID_SLOTS);
+		policy->cache_blocks[class] = (uint16_t)hkm_min(hkm_max(bytes / size, bytes > 0), HKM_MID_SLOTS);
 		/* A Large span kept by its class is one that no other class can have. */
 		policy->pool_spans[class] = mid ? 1 : (uint16_t)hkm_min(4, hkm_options.large_cache_bytes / size);
 	}

@@ -43,6 +43,15 @@ static inline unsigned longest_run(uint64_t bits)
 	return length;
 }
 
+/* Length of the run of set bits that bit `at` is part of. */
+static inline unsigned run_around(uint64_t bits, unsigned at)
+{
+	uint64_t above = ~(bits >> at), below = ~(bits << (63 - at));
+	unsigned up = above != 0 ? (unsigned)__builtin_ctzl(above) : 64;
+	unsigned down = below != 0 ? (unsigned)__builtin_clzl(below) : 64;
+	return up + down - 1;
+}
+
 /* Cuts the lowest run of set bits out of *bits; result: its start, *length its length. */
 static inline unsigned next_run(uint64_t *bits, unsigned *length)
 {

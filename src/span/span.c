@@ -87,8 +87,7 @@ static void bucket_remove(struct superslab *superslab)
 
 static void bucket_insert(struct superslab *superslab)
 {
-	unsigned bucket = longest_run(superslab->free);
-	superslab->longest = (uint8_t)bucket;
+	unsigned bucket = superslab->longest;
 	if (bucket == 0)
 		return;
 	superslab->prev = NULL;
@@ -99,13 +98,32 @@ static void bucket_insert(struct superslab *superslab)
 	bucket_bits |= (uint64_t)1 << (bucket - 1);
 }
 
-static void set_free(struct superslab *superslab, uint64_t bits)
+/* `longest`: length of the longest run of `bits`. */
+static void set_free(struct superslab *superslab, uint64_t bits, unsigned longest)
 {
 	uint64_t gained = bits & ~superslab->free, lost = superslab->free & ~bits;
-	bucket_remove(superslab);
 	superslab->free = bits;
-	bucket_insert(superslab);
 	hkm_count(&free_count, count_bits(gained) - count_bits(lost));
+	if (longest == superslab->longest)
+		return;
+	bucket_remove(superslab);
+	superslab->longest = (uint8_t)longest;
+	bucket_insert(superslab);
+}
+
+static void add_free(struct superslab *superslab, uint64_t bits)
+{
+	uint64_t free = superslab->free | bits;
+	unsigned around = run_around(free, (unsigned)__builtin_ctzl(bits));
+	set_free(superslab, free, around > superslab->longest ? around : superslab->longest);
+}
+
+/* Looks for the longest run only if the one that `bits` come from was it. */
+static void take_free(struct superslab *superslab, uint64_t bits)
+{
+	bool from_longest = run_around(superslab->free, (unsigned)__builtin_ctzl(bits)) == superslab->longest;
+	uint64_t free = superslab->free & ~bits;
+	set_free(superslab, free, from_longest ? longest_run(free) : superslab->longest);
 }
 
 static void note_oldest(void)
@@ -254,7 +272,7 @@ static struct superslab *superslab_map(void)
 		lowest_unmapped++;
 		superslab->mapped = true;
 		hkm_count(&mapped_count, 1);
-		set_free(superslab, HKM_ALL_SLICES);
+		set_free(superslab, HKM_ALL_SLICES, HKM_SUPERSLAB_SLICES);
 		return superslab;
 	}
 	return NULL;
@@ -278,7 +296,7 @@ struct hkm_slab *hkm_span_alloc(size_t slices, bool *zeroed, bool *fresh)
 		unsigned start = (unsigned)__builtin_ctzl(starts);
 		uint64_t bits = run_mask(slices) << start;
 		*zeroed = (superslab->dirty & bits) == 0;
-		set_free(superslab, superslab->free & ~bits);
+		take_free(superslab, bits);
 		set_dirty(superslab, superslab->dirty & ~bits);
 		slab = superslab_slab(superslab, start);
 		HKM_ASSERT(slab->kind == HKM_KIND_NONE);
@@ -294,7 +312,7 @@ static void give_back(struct hkm_slab *slab, size_t slices)
 	uint64_t bits = run_mask(slices) << hkm_slice_index(slab) % HKM_SUPERSLAB_SLICES;
 	hkm_lock_acquire(&hkm_span_lock);
 	HKM_ASSERT((superslab->free & bits) == 0 && superslab->mapped);
-	set_free(superslab, superslab->free | bits);
+	add_free(superslab, bits);
 	set_dirty(superslab, superslab->dirty | bits);
 	hkm_lock_release(&hkm_span_lock);
 }
@@ -321,7 +339,7 @@ bool hkm_span_extend(struct hkm_slab *slab, size_t slices, bool *zeroed)
 	bool possible = (superslab->free & bits) == bits;
 	if (possible) {
 		*zeroed = (superslab->dirty & bits) == 0;
-		set_free(superslab, superslab->free & ~bits);
+		take_free(superslab, bits);
 		set_dirty(superslab, superslab->dirty & ~bits);
 		slab->slices = (uint16_t)slices;
 	}
@@ -366,7 +384,7 @@ static void purge_take(struct superslab *superslab, struct purge_batch *batch)
 		batch->bits[batch->count++] = run_mask(length) << start;
 		taken |= run_mask(length) << start;
 	}
-	set_free(superslab, superslab->free & ~taken);
+	set_free(superslab, superslab->free & ~taken, longest_run(superslab->free & ~taken));
 	set_dirty(superslab, superslab->dirty & ~taken);
 	if (superslab->dirty == 0)
 		queue_remove(superslab);
@@ -377,7 +395,7 @@ static void superslab_unmap(struct superslab *superslab)
 {
 	set_dirty(superslab, 0);
 	queue_remove(superslab);
-	set_free(superslab, 0);
+	set_free(superslab, 0, 0);
 	hkm_lock_release(&hkm_span_lock);
 	hkm_os_unmap(superslab_start(superslab), HKM_SUPERSLAB_SIZE, window.reserved);
 	hkm_lock_acquire(&hkm_span_lock);
@@ -395,7 +413,7 @@ static size_t purge_batch(struct purge_batch *batch)
 	hkm_lock_acquire(&hkm_span_lock);
 	for (size_t i = 0; i < batch->count; i++) {
 		struct superslab *superslab = batch->superslabs[i];
-		set_free(superslab, superslab->free | batch->bits[i]);
+		add_free(superslab, batch->bits[i]);
 		if (!purged) /* locked memory, say: still there, and to be tried again only when its time has come */
 			set_dirty(superslab, superslab->dirty | batch->bits[i]);
 		bytes += batch->ranges[i].size;
