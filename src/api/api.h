@@ -4,11 +4,18 @@
 
 #include "heap/heap.h"
 
-/* A block of any size and alignment (a power of two); NULL and ENOMEM. */
-void *hkm_allocate_aligned(size_t size, size_t alignment);
+/* A block of any size and alignment (a power of two); NULL and ENOMEM. Here and below, `site` is the call site in the
+ * program (HKM_CALL_SITE). */
+void *hkm_allocate_aligned(size_t size, size_t alignment, const void *site);
 
-/* A block of a size beyond the fast path; *zeroed: it reads as zero. NULL and ENOMEM. */
-void *hkm_allocate(size_t size, bool *zeroed);
+/* The functions of the C library by the same names. */
+void *hkm_calloc_at(size_t count, size_t size, const void *site);
+void *hkm_realloc_at(void *pointer, size_t size, const void *site);
+void *hkm_reallocarray_at(void *pointer, size_t count, size_t size, const void *site);
+void *hkm_aligned_alloc_at(size_t alignment, size_t size, const void *site);
+void *hkm_memalign_at(size_t alignment, size_t size, const void *site);
+int hkm_posix_memalign_at(void **out, size_t alignment, size_t size, const void *site);
+void *hkm_pvalloc_at(size_t size, const void *site);
 
 /* ---- The reserve (reserve.c): for a signal handler that interrupted a slow path, and for a thread that
  * cannot have a heap. Lock-free; a mapping per block, 256 at a time. ---- */

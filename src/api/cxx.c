@@ -20,21 +20,21 @@ extern new_handler _ZSt15get_new_handlerv(void) __attribute__((weak));
 extern void _ZSt17__throw_bad_allocv(void) __attribute__((weak));
 
 /* alignment 0: the default one. */
-static void *try_once(size_t size, size_t alignment)
+static void *try_once(size_t size, size_t alignment, const void *site)
 {
 	if (alignment == 0)
-		return hkm_fast_malloc(size);
-	return hkm_is_power_of_two(alignment) ? hkm_allocate_aligned(size, alignment) : NULL;
+		return hkm_fast_malloc_at(size, site);
+	return hkm_is_power_of_two(alignment) ? hkm_allocate_aligned(size, alignment, site) : NULL;
 }
 
-HKM_SLOW static void *try_again(size_t size, size_t alignment)
+HKM_SLOW static void *no_memory(size_t size, size_t alignment, const void *site)
 {
 	for (;;) {
 		new_handler handler = _ZSt15get_new_handlerv != NULL ? _ZSt15get_new_handlerv() : NULL;
 		if (handler == NULL)
 			break;
 		handler();
-		void *block = try_once(size, alignment);
+		void *block = try_once(size, alignment, site);
 		if (block != NULL)
 			return block;
 	}
@@ -44,10 +44,17 @@ HKM_SLOW static void *try_again(size_t size, size_t alignment)
 	abort();
 }
 
+static __attribute__((noinline)) void *new_slow(size_t size, size_t alignment, const void *site)
+{
+	void *block = try_once(size, alignment, site);
+	return HKM_LIKELY(block != NULL) ? block : no_memory(size, alignment, site);
+}
+
+/* The call site is read on the slow path only. */
 HKM_HOT void *new_block(size_t size, size_t alignment)
 {
-	void *block = try_once(size, alignment);
-	return HKM_LIKELY(block != NULL) ? block : try_again(size, alignment);
+	void *block = alignment == 0 ? hkm_fast_pop(size) : NULL;
+	return HKM_LIKELY(block != NULL) ? block : new_slow(size, alignment, HKM_CALL_SITE);
 }
 
 #define NEW(name, parameters, size, alignment) \

@@ -12,11 +12,11 @@
 
 #include "tiny/tiny.h"
 
-/* Offset in the heap of the bin that serves (size + 7) / 8; see malloc.c. */
-extern const uint16_t hkm_bin_offsets[HKM_TINY_MAX / 8 + 1] __attribute__((visibility("hidden")));
+/* The call site of malloc and its family: where the function that uses it returns to. */
+#define HKM_CALL_SITE __builtin_return_address(0)
 
-/* Whatever the fast paths do not do. */
-void *hkm_malloc_slow(size_t size) __attribute__((visibility("hidden")));
+/* Whatever the fast paths do not do. `site`: the call site of the program's. */
+void *hkm_malloc_slow(size_t size, const void *site) __attribute__((visibility("hidden")));
 void hkm_free_slow(void *pointer) __attribute__((visibility("hidden")));
 void hkm_free_other(void *pointer, struct hkm_heap *heap, size_t slice) __attribute__((visibility("hidden")));
 void hkm_free_full(struct hkm_heap *heap, struct hkm_bin *bin, void *pointer) __attribute__((visibility("hidden")));
@@ -28,17 +28,33 @@ void hkm_free_wrong(void *pointer) __attribute__((visibility("hidden")));
 /* The debug build only: whether the block is anywhere on the bin's hot list. */
 bool hkm_is_hot(const struct hkm_bin *bin, const void *pointer) __attribute__((visibility("hidden")));
 
-HKM_HOT void *hkm_fast_malloc(size_t size)
+/* NULL: it takes a slow path. */
+HKM_HOT void *hkm_fast_pop(size_t size)
 {
 	if (HKM_UNLIKELY(size > HKM_TINY_MAX))
-		return hkm_malloc_slow(size);
-	struct hkm_bin *bin = (struct hkm_bin *)((char *)hkm_tls_heap + hkm_bin_offsets[(size + 7) / 8]);
+		return NULL;
+	size_t bin_offset = atomic_load_explicit(&hkm_bin_offsets[(size + 7) / 8], memory_order_relaxed);
+	struct hkm_bin *bin = (struct hkm_bin *)((char *)hkm_tls_heap + bin_offset);
 	struct hkm_block *block = bin->head;
 	if (HKM_UNLIKELY(block == NULL))
-		return hkm_malloc_slow(size);
+		return NULL;
 	bin->head = block->next;
 	bin->taken++;
 	return block;
+}
+
+/* In the function that the program calls: the call site is read on the slow path only. */
+HKM_HOT void *hkm_fast_malloc(size_t size)
+{
+	void *block = hkm_fast_pop(size);
+	return HKM_LIKELY(block != NULL) ? block : hkm_malloc_slow(size, HKM_CALL_SITE);
+}
+
+/* Anywhere else. */
+HKM_HOT void *hkm_fast_malloc_at(size_t size, const void *site)
+{
+	void *block = hkm_fast_pop(size);
+	return HKM_LIKELY(block != NULL) ? block : hkm_malloc_slow(size, site);
 }
 
 HKM_HOT void hkm_fast_free(void *pointer)

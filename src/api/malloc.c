@@ -11,21 +11,8 @@
 #include "hakmem.h"
 #include "learn/profile.h"
 #include "os/os.h"
+#include "sites/sites.h"
 #include "tiny/tiny.h"
-
-#define OFFSET(size) (uint16_t)((TINY_CLASS(size)) * sizeof(struct hkm_bin))
-/* hkm_tiny_class as a constant expression; test_sizeclass.c holds the two against each other. */
-#define TINY_CLASS(size) \
-	((size) <= 8 ? 0 : (size) <= 128 ? ((size) + 15) / 16 : \
-	 (size) <= 256 ? ((size) - 1) / 16 + 1 : (size) <= 512 ? ((size) - 1) / 32 + 9 : ((size) - 1) / 64 + 17)
-#define OFFSETS_8(n) \
-	OFFSET((n) * 8), OFFSET((n) * 8 + 8), OFFSET((n) * 8 + 16), OFFSET((n) * 8 + 24), OFFSET((n) * 8 + 32), \
-	OFFSET((n) * 8 + 40), OFFSET((n) * 8 + 48), OFFSET((n) * 8 + 56)
-#define OFFSETS_32(n) OFFSETS_8(n), OFFSETS_8((n) + 8), OFFSETS_8((n) + 16), OFFSETS_8((n) + 24)
-
-const uint16_t hkm_bin_offsets[HKM_TINY_MAX / 8 + 1] = {
-	OFFSETS_32(0), OFFSETS_32(32), OFFSETS_32(64), OFFSETS_32(96), OFFSET(1024),
-};
 
 /* ---- Allocation ----------------------------------------------------------------------------------- */
 
@@ -45,13 +32,13 @@ static void *allocate_tiny(struct hkm_heap *heap, size_t size)
 	return block;
 }
 
-static void *allocate_big(struct hkm_heap *heap, size_t size, size_t alignment, bool *zeroed)
+static void *allocate_big(struct hkm_heap *heap, size_t size, size_t alignment, hkm_hints hints, bool *zeroed)
 {
 	const struct hkm_policy *policy = hkm_heap_enter(heap);
 	if (HKM_UNLIKELY(heap->metered))
 		hkm_meter_exact(&heap->meter);
 	hkm_heap_poll_entered(heap, policy);
-	void *block = hkm_big_alloc(policy, size, alignment, zeroed);
+	void *block = hkm_big_alloc_hinted(policy, size, alignment, hints, zeroed);
 	if (*zeroed) { /* fresh memory: as much that lies idle below goes */
 		size_t dirty = hkm_span_dirty();
 		if (dirty > 0)
@@ -68,13 +55,80 @@ static void *allocate_once(struct hkm_heap *heap, size_t size, size_t alignment,
 	if (size <= HKM_TINY_MAX && alignment <= 16)
 		return allocate_tiny(heap, size);
 	if (size >= HKM_LARGE_MAX || alignment > HKM_SLICE_SIZE)
-		return allocate_big(heap, size, alignment, zeroed);
+		return allocate_big(heap, size, alignment, 0, zeroed);
 	if (alignment <= 16)
 		return hkm_ace_alloc(heap, size, zeroed);
 	return hkm_ace_alloc_aligned(heap, size, alignment, zeroed);
 }
 
-static void *allocate(size_t size, size_t alignment, bool *zeroed)
+/* ---- Call sites: while rules are loaded, or blocks sampled, every allocation comes by here ---- */
+
+/* The hints for a request; the heap is not in a slow path. */
+static hkm_hints hints_for(struct hkm_heap *heap, size_t size, const void *site)
+{
+	hkm_hints hints = 0;
+	if (hkm_sites.sampling && hkm_samples_due(&heap->sampler, size)) {
+		hkm_heap_guard(heap, true);
+		hints = hkm_samples_take(&heap->sampler, site, size);
+		hkm_heap_guard(heap, false);
+	}
+	if (hints != 0 || hkm_sites.table == NULL)
+		return hints;
+	hints = hkm_sites_find(site);
+	if (HKM_UNLIKELY(hints == HKM_SITE_UNKNOWN)) {
+		hkm_heap_guard(heap, true);
+		hints = hkm_sites_resolve(site);
+		hkm_heap_guard(heap, false);
+	}
+	return hints;
+}
+
+static void *allocate_sampled(struct hkm_heap *heap, size_t size, size_t alignment, hkm_hints hints, bool *zeroed)
+{
+	void *block = allocate_big(heap, size, alignment, hints, zeroed);
+	hkm_heap_guard(heap, true);
+	hkm_samples_born(hints, block);
+	hkm_heap_guard(heap, false);
+	return block;
+}
+
+/* A block as the hints want it; NULL: they say nothing for this size, or there is no memory for it. */
+HKM_SLOW static void *allocate_hinted(struct hkm_heap *heap, size_t size, size_t alignment, hkm_hints hints, bool *zeroed)
+{
+	if ((hints & HKM_HINT_SAMPLED) != 0)
+		return allocate_sampled(heap, size, alignment, hints, zeroed);
+	if (size <= HKM_TINY_MAX && alignment <= 16)
+		return (hints & HKM_HINT_LONG_LIVED) != 0 ? hkm_heap_alloc_long_lived(heap, size) : NULL;
+	bool big = size >= HKM_LARGE_MAX || alignment > HKM_SLICE_SIZE;
+	if (big || (size > HKM_TINY_MAX && (hints & (HKM_HINT_BIG | HKM_HINT_NO_CACHE)) != 0))
+		return allocate_big(heap, size, alignment, hints, zeroed);
+	if (size <= HKM_MID_MAX || (hints & HKM_HINT_POPULATE) == 0)
+		return NULL;
+	void *block = allocate_once(heap, size, alignment, zeroed);
+	if (block != NULL && *zeroed) /* fresh, and a span of its own */
+		hkm_os_populate(block, hkm_align_up(size, hkm_os_page_size()));
+	return block;
+}
+
+/* ---- Any size ---- */
+
+/* The heap is not in a slow path. */
+static void *allocate_from(struct hkm_heap *heap, size_t size, size_t alignment, hkm_hints hints, bool *zeroed)
+{
+	void *block = NULL;
+	*zeroed = false;
+	if (HKM_UNLIKELY(hints != 0))
+		block = allocate_hinted(heap, size, alignment, hints, zeroed);
+	if (HKM_LIKELY(block == NULL))
+		block = allocate_once(heap, size, alignment, zeroed);
+	/* No memory: what lies idle anywhere in the process goes first. */
+	if (HKM_UNLIKELY(block == NULL) && hkm_heap_trim_all() > 0)
+		block = allocate_once(heap, size, alignment, zeroed);
+	hkm_free_deferred(heap);
+	return block;
+}
+
+static void *allocate(size_t size, size_t alignment, bool *zeroed, const void *site)
 {
 	void *block = NULL;
 	*zeroed = false;
@@ -83,11 +137,8 @@ static void *allocate(size_t size, size_t alignment, bool *zeroed)
 		if (HKM_UNLIKELY(heap == NULL || !heap->enterable)) {
 			block = hkm_reserve_alloc(size, alignment);
 		} else {
-			block = allocate_once(heap, size, alignment, zeroed);
-			/* No memory: what lies idle anywhere in the process goes first. */
-			if (HKM_UNLIKELY(block == NULL) && hkm_heap_trim_all() > 0)
-				block = allocate_once(heap, size, alignment, zeroed);
-			hkm_free_deferred(heap);
+			hkm_hints hints = HKM_UNLIKELY(hkm_sites.in_use) ? hints_for(heap, size, site) : 0;
+			block = allocate_from(heap, size, alignment, hints, zeroed);
 		}
 	}
 	if (HKM_UNLIKELY(block == NULL))
@@ -95,30 +146,55 @@ static void *allocate(size_t size, size_t alignment, bool *zeroed)
 	return block;
 }
 
-void *hkm_allocate(size_t size, bool *zeroed)
-{
-	return allocate(size, 16, zeroed);
-}
-
-HKM_SLOW static void *allocate_slow(size_t size)
+HKM_SLOW static void *allocate_slow(size_t size, const void *site)
 {
 	bool zeroed;
-	return allocate(size, 16, &zeroed);
+	return allocate(size, 16, &zeroed, site);
 }
 
-void *hkm_malloc_slow(size_t size)
+/* What hkm_fast_malloc and hkm_malloc_slow do while no call site is of interest: they do not get to it. */
+static void *malloc_at(struct hkm_heap *heap, size_t size, const void *site)
+{
+	bool zeroed;
+	if (HKM_UNLIKELY(size > PTRDIFF_MAX - HKM_HEAP_ALIGNMENT))
+		return allocate_slow(size, site);
+	hkm_hints hints = hints_for(heap, size, site);
+	void *block = NULL;
+	if (HKM_LIKELY(hints == 0) && size <= HKM_TINY_MAX) {
+		struct hkm_bin *bin = &heap->bins[hkm_tiny_class(size)];
+		block = bin->head;
+		if (HKM_LIKELY(block != NULL)) {
+			bin->head = bin->head->next;
+			bin->taken++;
+			return block;
+		}
+	} else if (hints == 0 && size < HKM_LARGE_MAX) {
+		block = hkm_ace_alloc(heap, size, &zeroed);
+	}
+	if (block == NULL)
+		block = allocate_from(heap, size, 16, hints, &zeroed);
+	if (HKM_UNLIKELY(block == NULL))
+		errno = ENOMEM;
+	return block;
+}
+
+void *hkm_malloc_slow(size_t size, const void *site)
 {
 	struct hkm_heap *heap = hkm_tls_heap;
 	/* L1, whose hits deserve a short way; a thread without a heap cannot enter one. */
-	if (HKM_LIKELY(size > HKM_TINY_MAX && size < HKM_LARGE_MAX && heap->enterable)) {
-		void *block = hkm_ace_alloc_cached(heap, size);
-		if (HKM_LIKELY(block != NULL))
-			return block;
+	if (HKM_LIKELY(heap->enterable)) {
+		if (HKM_LIKELY(size - HKM_TINY_MAX - 1 < hkm_sites.direct_sizes)) {
+			void *block = hkm_ace_alloc_cached(heap, size);
+			if (HKM_LIKELY(block != NULL))
+				return block;
+		} else if (hkm_sites.in_use) {
+			return malloc_at(heap, size, site);
+		}
 	}
-	return allocate_slow(size);
+	return allocate_slow(size, site);
 }
 
-void *hkm_allocate_aligned(size_t size, size_t alignment)
+void *hkm_allocate_aligned(size_t size, size_t alignment, const void *site)
 {
 	bool zeroed;
 	if (HKM_UNLIKELY(size > PTRDIFF_MAX - alignment)) {
@@ -126,12 +202,12 @@ void *hkm_allocate_aligned(size_t size, size_t alignment)
 		return NULL;
 	}
 	if (alignment <= 8)
-		return hkm_fast_malloc(size);
+		return hkm_fast_malloc_at(size, site);
 	/* A Tiny block starts at a multiple of its size; the class of a multiple of the alignment is one itself. */
 	size_t multiple = hkm_align_up(hkm_max(size, 1), alignment);
 	if (multiple <= HKM_TINY_MAX)
-		return hkm_fast_malloc(multiple);
-	return allocate(size, alignment, &zeroed);
+		return hkm_fast_malloc_at(multiple, site);
+	return allocate(size, alignment, &zeroed, site);
 }
 
 /* ---- Free -------------------------------------------------------------------------------------------- */
@@ -291,7 +367,7 @@ void hkm_free(void *pointer)
 	hkm_fast_free(pointer);
 }
 
-void *hkm_calloc(size_t count, size_t size)
+void *hkm_calloc_at(size_t count, size_t size, const void *site)
 {
 	size_t bytes;
 	if (HKM_UNLIKELY(__builtin_mul_overflow(count, size, &bytes))) {
@@ -299,10 +375,15 @@ void *hkm_calloc(size_t count, size_t size)
 		return NULL;
 	}
 	bool zeroed = false;
-	void *block = bytes <= HKM_TINY_MAX ? hkm_fast_malloc(bytes) : hkm_allocate(bytes, &zeroed);
+	void *block = bytes <= HKM_TINY_MAX ? hkm_fast_malloc_at(bytes, site) : allocate(bytes, 16, &zeroed, site);
 	if (block != NULL && !zeroed)
 		memset(block, 0, bytes);
 	return block;
+}
+
+void *hkm_calloc(size_t count, size_t size)
+{
+	return hkm_calloc_at(count, size, HKM_CALL_SITE);
 }
 
 /* Usable bytes of a live block; a wrong pointer is reported, and 0. */
@@ -362,10 +443,10 @@ static void *resize_in_place(void *pointer, size_t usable, size_t size)
 	return moved;
 }
 
-void *hkm_realloc(void *pointer, size_t size)
+void *hkm_realloc_at(void *pointer, size_t size, const void *site)
 {
 	if (pointer == NULL)
-		return hkm_fast_malloc(size);
+		return hkm_fast_malloc_at(size, site);
 	if (size == 0) {
 		hkm_fast_free(pointer);
 		return NULL;
@@ -378,7 +459,7 @@ void *hkm_realloc(void *pointer, size_t size)
 	void *block = resize_in_place(pointer, usable, size);
 	if (block != NULL)
 		return block;
-	block = hkm_fast_malloc(size);
+	block = hkm_fast_malloc_at(size, site);
 	if (block == NULL)
 		return NULL;
 	memcpy(block, pointer, hkm_min(usable, size));
@@ -386,14 +467,24 @@ void *hkm_realloc(void *pointer, size_t size)
 	return block;
 }
 
-void *hkm_reallocarray(void *pointer, size_t count, size_t size)
+void *hkm_realloc(void *pointer, size_t size)
+{
+	return hkm_realloc_at(pointer, size, HKM_CALL_SITE);
+}
+
+void *hkm_reallocarray_at(void *pointer, size_t count, size_t size, const void *site)
 {
 	size_t bytes;
 	if (__builtin_mul_overflow(count, size, &bytes)) {
 		errno = ENOMEM;
 		return NULL;
 	}
-	return hkm_realloc(pointer, bytes);
+	return hkm_realloc_at(pointer, bytes, site);
+}
+
+void *hkm_reallocarray(void *pointer, size_t count, size_t size)
+{
+	return hkm_reallocarray_at(pointer, count, size, HKM_CALL_SITE);
 }
 
 void hkm_free_sized(void *pointer, size_t size)
@@ -410,16 +501,21 @@ void hkm_free_aligned_sized(void *pointer, size_t alignment, size_t size)
 	hkm_free_sized(pointer, size);
 }
 
-void *hkm_aligned_alloc(size_t alignment, size_t size)
+void *hkm_aligned_alloc_at(size_t alignment, size_t size, const void *site)
 {
 	if (HKM_UNLIKELY(!hkm_is_power_of_two(alignment))) {
 		errno = EINVAL;
 		return NULL;
 	}
-	return hkm_allocate_aligned(size, alignment);
+	return hkm_allocate_aligned(size, alignment, site);
 }
 
-void *hkm_memalign(size_t alignment, size_t size)
+void *hkm_aligned_alloc(size_t alignment, size_t size)
+{
+	return hkm_aligned_alloc_at(alignment, size, HKM_CALL_SITE);
+}
+
+void *hkm_memalign_at(size_t alignment, size_t size, const void *site)
 {
 	if (HKM_UNLIKELY(!hkm_is_power_of_two(alignment))) {
 		if (alignment > (size_t)1 << 62) {
@@ -428,15 +524,20 @@ void *hkm_memalign(size_t alignment, size_t size)
 		}
 		alignment = alignment == 0 ? 1 : (size_t)1 << (hkm_log2(alignment) + 1);
 	}
-	return hkm_allocate_aligned(size, alignment);
+	return hkm_allocate_aligned(size, alignment, site);
 }
 
-int hkm_posix_memalign(void **out, size_t alignment, size_t size)
+void *hkm_memalign(size_t alignment, size_t size)
+{
+	return hkm_memalign_at(alignment, size, HKM_CALL_SITE);
+}
+
+int hkm_posix_memalign_at(void **out, size_t alignment, size_t size, const void *site)
 {
 	if (HKM_UNLIKELY(!hkm_is_power_of_two(alignment) || alignment % sizeof(void *) != 0))
 		return EINVAL;
 	int saved = errno;
-	void *block = hkm_allocate_aligned(size, alignment);
+	void *block = hkm_allocate_aligned(size, alignment, site);
 	errno = saved;
 	if (block == NULL)
 		return ENOMEM;
@@ -444,19 +545,29 @@ int hkm_posix_memalign(void **out, size_t alignment, size_t size)
 	return 0;
 }
 
-void *hkm_valloc(size_t size)
+int hkm_posix_memalign(void **out, size_t alignment, size_t size)
 {
-	return hkm_allocate_aligned(size, hkm_os_page_size());
+	return hkm_posix_memalign_at(out, alignment, size, HKM_CALL_SITE);
 }
 
-void *hkm_pvalloc(size_t size)
+void *hkm_valloc(size_t size)
+{
+	return hkm_allocate_aligned(size, hkm_os_page_size(), HKM_CALL_SITE);
+}
+
+void *hkm_pvalloc_at(size_t size, const void *site)
 {
 	size_t page_size = hkm_os_page_size();
 	if (size > PTRDIFF_MAX - page_size) {
 		errno = ENOMEM;
 		return NULL;
 	}
-	return hkm_allocate_aligned(hkm_align_up(size, page_size), page_size);
+	return hkm_allocate_aligned(hkm_align_up(size, page_size), page_size, site);
+}
+
+void *hkm_pvalloc(size_t size)
+{
+	return hkm_pvalloc_at(size, HKM_CALL_SITE);
 }
 
 int hkm_malloc_trim(size_t pad)
@@ -480,6 +591,7 @@ __attribute__((destructor)) static void at_exit(void)
 {
 	hkm_stats_at_exit();
 	hkm_profile_at_exit();
+	hkm_samples_at_exit();
 }
 
 const char *hkm_version(void)

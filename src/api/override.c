@@ -5,8 +5,10 @@
 #include <malloc.h>
 #include <stdlib.h>
 
+#include "api/api.h"
 #include "api/fast.h"
 #include "hakmem.h"
+#include "os/os.h"
 
 #define EXPORT __attribute__((visibility("default")))
 
@@ -42,42 +44,42 @@ EXPORT void free_aligned_sized(void *pointer, size_t alignment, size_t size)
 
 EXPORT void *calloc(size_t count, size_t size)
 {
-	return hkm_calloc(count, size);
+	return hkm_calloc_at(count, size, HKM_CALL_SITE);
 }
 
 EXPORT void *realloc(void *pointer, size_t size)
 {
-	return hkm_realloc(pointer, size);
+	return hkm_realloc_at(pointer, size, HKM_CALL_SITE);
 }
 
 EXPORT void *reallocarray(void *pointer, size_t count, size_t size)
 {
-	return hkm_reallocarray(pointer, count, size);
+	return hkm_reallocarray_at(pointer, count, size, HKM_CALL_SITE);
 }
 
 EXPORT void *aligned_alloc(size_t alignment, size_t size)
 {
-	return hkm_aligned_alloc(alignment, size);
+	return hkm_aligned_alloc_at(alignment, size, HKM_CALL_SITE);
 }
 
 EXPORT void *memalign(size_t alignment, size_t size)
 {
-	return hkm_memalign(alignment, size);
+	return hkm_memalign_at(alignment, size, HKM_CALL_SITE);
 }
 
 EXPORT int posix_memalign(void **out, size_t alignment, size_t size)
 {
-	return hkm_posix_memalign(out, alignment, size);
+	return hkm_posix_memalign_at(out, alignment, size, HKM_CALL_SITE);
 }
 
 EXPORT void *valloc(size_t size)
 {
-	return hkm_valloc(size);
+	return hkm_allocate_aligned(size, hkm_os_page_size(), HKM_CALL_SITE);
 }
 
 EXPORT void *pvalloc(size_t size)
 {
-	return hkm_pvalloc(size);
+	return hkm_pvalloc_at(size, HKM_CALL_SITE);
 }
 
 EXPORT size_t malloc_usable_size(void *pointer)
@@ -147,30 +149,30 @@ EXPORT void __libc_free(void *pointer)
 
 EXPORT void *__libc_calloc(size_t count, size_t size)
 {
-	return hkm_calloc(count, size);
+	return hkm_calloc_at(count, size, HKM_CALL_SITE);
 }
 
 EXPORT void *__libc_realloc(void *pointer, size_t size)
 {
-	return hkm_realloc(pointer, size);
+	return hkm_realloc_at(pointer, size, HKM_CALL_SITE);
 }
 
 EXPORT void *__libc_memalign(size_t alignment, size_t size)
 {
-	return hkm_memalign(alignment, size);
+	return hkm_memalign_at(alignment, size, HKM_CALL_SITE);
 }
 
 EXPORT void *__libc_valloc(size_t size)
 {
-	return hkm_valloc(size);
+	return hkm_allocate_aligned(size, hkm_os_page_size(), HKM_CALL_SITE);
 }
 
 EXPORT void *__libc_pvalloc(size_t size)
 {
-	return hkm_pvalloc(size);
+	return hkm_pvalloc_at(size, HKM_CALL_SITE);
 }
 
 EXPORT int __posix_memalign(void **out, size_t alignment, size_t size)
 {
-	return hkm_posix_memalign(out, alignment, size);
+	return hkm_posix_memalign_at(out, alignment, size, HKM_CALL_SITE);
 }

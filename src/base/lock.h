@@ -4,7 +4,7 @@
  * Locks are taken in the order of this list; fork takes all of them in it (heap/heap.c):
  *
  *   registry (heap/heap.c)  ->  a heap's lock, or the guest's  ->  pool of an L1 class  ->  big cache
- *     ->  purging  ->  spans  ->  policy  ->  metadata
+ *     ->  purging  ->  spans  ->  policy  ->  sites  ->  metadata
  *
  * The reverse direction uses hkm_lock_try only.
  */

@@ -3,6 +3,7 @@
 
 #include "core/meta.h"
 #include "os/os.h"
+#include "sites/samples.h"
 
 #define HASH_BUCKETS 4096u
 #define SMALLEST_LOG 12u                             /* alignment alone can make a small block Big */
@@ -21,6 +22,7 @@ struct range {
 	struct range *next, *prev;   /* size bucket, while kept */
 	struct range *newer, *older; /* queue by age, while kept */
 	uint64_t kept_since_ms;
+	hkm_hints hints;             /* of the call that allocated it, while live */
 };
 
 struct hkm_lock hkm_big_lock;
@@ -285,9 +287,15 @@ static void make_room(size_t growth)
 
 /* ---- Allocation ---------------------------------------------------------------------------------------- */
 
-static void advise(const struct hkm_policy *policy, const struct range *range)
+static bool wants_huge_pages(const struct hkm_policy *policy, size_t size, hkm_hints hints)
 {
-	if (policy->thp_threshold != 0 && range->size >= policy->thp_threshold)
+	return (policy->thp_threshold != 0 && size >= policy->thp_threshold) ||
+	       ((hints & HKM_HINT_HUGE) != 0 && size >= HUGE_PAGE);
+}
+
+static void advise(const struct hkm_policy *policy, const struct range *range, hkm_hints hints)
+{
+	if (wants_huge_pages(policy, range->size, hints))
 		hkm_os_huge_pages(range->start, range->size, true);
 }
 
@@ -307,7 +315,7 @@ static struct range *take_fitting(const struct hkm_policy *policy, size_t size, 
 }
 
 /* Takes a kept range that is too small and grows it; NULL: none, or the system refuses. */
-static struct range *take_grown(const struct hkm_policy *policy, size_t size)
+static struct range *take_grown(const struct hkm_policy *policy, size_t size, hkm_hints hints)
 {
 	hkm_lock_acquire(&hkm_big_lock);
 	struct range *range = find_smaller(size);
@@ -329,18 +337,18 @@ static struct range *take_grown(const struct hkm_policy *policy, size_t size)
 	hkm_lock_release(&hkm_big_lock);
 	if (start == NULL)
 		return NULL;
-	advise(policy, range);
+	advise(policy, range, hints);
 	return range;
 }
 
 /* A fresh mapping; NULL: no memory. */
-static struct range *take_new(const struct hkm_policy *policy, size_t size, size_t alignment)
+static struct range *take_new(const struct hkm_policy *policy, size_t size, size_t alignment, hkm_hints hints)
 {
 	struct range *range = hkm_meta_alloc(sizeof *range);
 	if (range == NULL)
 		return NULL;
 	make_room(size);
-	if (policy->thp_threshold != 0 && size >= policy->thp_threshold)
+	if (wants_huge_pages(policy, size, hints))
 		alignment = hkm_max(alignment, HUGE_PAGE);
 	range->size = size;
 	range->start = hkm_os_map_aligned(size, alignment);
@@ -348,26 +356,32 @@ static struct range *take_new(const struct hkm_policy *policy, size_t size, size
 		hkm_meta_free(range, sizeof *range);
 		return NULL;
 	}
-	advise(policy, range);
+	advise(policy, range, hints);
+	if ((hints & HKM_HINT_POPULATE) != 0)
+		hkm_os_populate(range->start, range->size);
 	return range;
 }
 
-void *hkm_big_alloc(const struct hkm_policy *policy, size_t size, size_t alignment, bool *zeroed)
+void *hkm_big_alloc_hinted(const struct hkm_policy *policy, size_t size, size_t alignment, hkm_hints hints,
+			   bool *zeroed)
 {
 	if (size >= LARGEST || alignment >= LARGEST)
 		return NULL;
 	size = hkm_align_up(hkm_max(size, (size_t)1 << SMALLEST_LOG), hkm_os_page_size());
-	struct range *range = take_fitting(policy, size, alignment);
-	if (range == NULL && alignment <= hkm_os_page_size())
-		range = take_grown(policy, size);
+	struct range *range = NULL;
+	if ((hints & HKM_HINT_SAMPLED) == 0)
+		range = take_fitting(policy, size, alignment);
+	if (range == NULL && (hints & HKM_HINT_SAMPLED) == 0 && alignment <= hkm_os_page_size())
+		range = take_grown(policy, size, hints);
 	*zeroed = range == NULL;
 	if (range == NULL)
-		range = take_new(policy, size, alignment);
+		range = take_new(policy, size, alignment, hints);
 	/* Before the program is told that there is no memory, all that is kept goes. */
 	if (range == NULL && hkm_big_purge(UINT64_MAX, 0) > 0)
-		range = take_new(policy, size, alignment);
+		range = take_new(policy, size, alignment, hints);
 	if (range == NULL)
 		return NULL;
+	range->hints = hints;
 	/* Once the lock is let go, the block may be freed by nobody but the caller. */
 	hkm_lock_acquire(&hkm_big_lock);
 	live_insert(range);
@@ -375,18 +389,37 @@ void *hkm_big_alloc(const struct hkm_policy *policy, size_t size, size_t alignme
 	return range->start;
 }
 
+void *hkm_big_alloc(const struct hkm_policy *policy, size_t size, size_t alignment, bool *zeroed)
+{
+	return hkm_big_alloc_hinted(policy, size, alignment, 0, zeroed);
+}
+
+/* The call site of a block that is not live any more asked that it is not kept. */
+HKM_SLOW static void release_at_once(struct range *range)
+{
+	if ((range->hints & HKM_HINT_SAMPLED) != 0)
+		hkm_samples_died(range->hints, range->start, range->size);
+	hkm_os_unmap(range->start, range->size, false);
+	hkm_meta_free(range, sizeof *range);
+}
+
 bool hkm_big_free(const struct hkm_policy *policy, void *pointer)
 {
+	bool keeps = true;
 	hkm_lock_acquire(&hkm_big_lock);
 	struct range *range = starts_find(registry, pointer);
 	if (range != NULL) {
 		live_remove(range);
 		range->kept_since_ms = hkm_os_now_ms();
-		keep(range);
+		keeps = HKM_LIKELY((range->hints & (HKM_HINT_NO_CACHE | HKM_HINT_SAMPLED)) == 0);
+		if (keeps)
+			keep(range);
 	}
 	hkm_lock_release(&hkm_big_lock);
-	if (range != NULL)
+	if (range != NULL && keeps)
 		hkm_big_purge(0, policy->big_cache_bytes);
+	else if (range != NULL)
+		release_at_once(range);
 	return range != NULL;
 }
 
@@ -448,6 +481,10 @@ void *hkm_big_resize(const struct hkm_policy *policy, void *pointer, size_t size
 	bool done = false;
 	if (range != NULL) {
 		live_remove(range);
+		if (HKM_UNLIKELY((range->hints & HKM_HINT_SAMPLED) != 0)) { /* what is resized is another block */
+			hkm_samples_died(range->hints, range->start, range->size);
+			range->hints = 0;
+		}
 		if (size < range->size) {
 			range->kept_since_ms = hkm_os_now_ms();
 			cut(range, size);
@@ -463,7 +500,7 @@ void *hkm_big_resize(const struct hkm_policy *policy, void *pointer, size_t size
 		if (start != NULL) {
 			range->start = start;
 			range->size = size;
-			advise(policy, range);
+			advise(policy, range, range->hints);
 			done = true;
 		}
 	}

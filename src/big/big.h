@@ -18,10 +18,15 @@
 #define HKM_BIG_H
 
 #include "policy/policy.h"
+#include "sites/rules.h"
 
 /* A block of at least `size` bytes at a multiple of `alignment` (a power of two); NULL if there is no memory.
  * *zeroed: it reads as zero. */
 void *hkm_big_alloc(const struct hkm_policy *policy, size_t size, size_t alignment, bool *zeroed);
+
+/* The same with hints of the call site. A sampled block comes from a mapping of its own. */
+void *hkm_big_alloc_hinted(const struct hkm_policy *policy, size_t size, size_t alignment, hkm_hints hints,
+			   bool *zeroed);
 
 /* Frees a block; result: false if none starts at `pointer`. */
 bool hkm_big_free(const struct hkm_policy *policy, void *pointer);

@@ -9,6 +9,7 @@
 #include "core/options.h"
 #include "learn/profile.h"
 #include "os/os.h"
+#include "sites/sites.h"
 #include "tiny/tiny.h"
 
 #define GRANT_MIN 8
@@ -30,6 +31,7 @@ static _Atomic(struct hkm_heap *) all_heaps; /* read without the lock, too: heap
 static struct hkm_heap *abandoned_heaps;
 static hkm_counter active_heaps; /* written under the lock, read by anyone */
 static bool started;
+static struct hkm_heap *long_lived_heap; /* see hkm_heap_alloc_long_lived; written while the process starts */
 
 static pthread_key_t thread_key;
 static _Atomic bool fork_hooks_installed;
@@ -241,6 +243,17 @@ static void thread_exit(void *value)
 	hkm_tls_heap = &hkm_ended_heap;
 }
 
+/* The heap of long-lived blocks; it is made whenever there are rules, and costs nothing until one applies. */
+static void start_sites(void)
+{
+	if (!hkm_sites_start())
+		return;
+	hkm_bins_divert();
+	long_lived_heap = heap_new();
+	if (long_lived_heap != NULL)
+		atomic_store_explicit(&long_lived_heap->abandoned, true, memory_order_relaxed);
+}
+
 /* Called with the registry lock held. */
 static void start_process(void)
 {
@@ -248,6 +261,7 @@ static void start_process(void)
 	hkm_policy_start();
 	hkm_profile_start();
 	hkm_span_start();
+	start_sites();
 	hkm_learning.start();
 	pthread_key_create(&thread_key, thread_exit);
 	started = true;
@@ -319,7 +333,53 @@ void hkm_heap_meter_all(void)
 	metered = true;
 }
 
+/* ---- Long-lived blocks ------------------------------------------------------------------------------------ */
+
+/* The caller holds the heap's lock; nothing is to stay on the hot list that need not. */
+static void *pop_long_lived(struct hkm_heap *heap, unsigned class)
+{
+	struct hkm_bin *bin = &heap->bins[class];
+	if (bin->head == NULL) {
+		const struct hkm_policy *policy = hkm_policy_read(&heap->reader);
+		if (heap->policy_generation != policy->generation)
+			apply(heap, policy);
+		heap->empty_slabs_kept = 0;
+		if (!hkm_tiny_refill(heap, policy, class))
+			return NULL;
+		hkm_tiny_close(heap);
+	}
+	struct hkm_block *block = bin->head;
+	bin->head = block->next;
+	bin->taken++;
+	return block;
+}
+
+void *hkm_heap_alloc_long_lived(struct hkm_heap *caller, size_t size)
+{
+	struct hkm_heap *heap = long_lived_heap;
+	if (heap == NULL)
+		return NULL;
+	hkm_heap_guard(caller, true);
+	hkm_lock_acquire(&heap->reader.lock);
+	void *block = pop_long_lived(heap, hkm_tiny_class(size));
+	hkm_lock_release(&heap->reader.lock);
+	hkm_heap_guard(caller, false);
+	return block;
+}
+
 /* ---- malloc_trim --------------------------------------------------------------------------------------- */
+
+/* Of a heap without a thread. */
+static size_t trim_abandoned(struct hkm_heap *heap)
+{
+	hkm_lock_acquire(&heap->reader.lock);
+	hkm_remote_receive(heap);
+	hkm_ace_flush(heap, hkm_policy_read(&heap->reader)); /* a child of fork inherits full caches */
+	size_t bytes = hkm_tiny_trim(heap);
+	hkm_tiny_close(heap);
+	hkm_lock_release(&heap->reader.lock);
+	return bytes;
+}
 
 size_t hkm_heap_trim_all(void)
 {
@@ -337,14 +397,10 @@ size_t hkm_heap_trim_all(void)
 	hkm_heap_leave(own);
 	hkm_heap_guard(own, true);
 	hkm_lock_acquire(&registry_lock);
-	for (struct hkm_heap *heap = abandoned_heaps; heap != NULL; heap = heap->next_abandoned) {
-		hkm_lock_acquire(&heap->reader.lock);
-		hkm_remote_receive(heap);
-		hkm_ace_flush(heap, hkm_policy_read(&heap->reader)); /* a child of fork inherits full caches */
-		bytes += hkm_tiny_trim(heap);
-		hkm_tiny_close(heap);
-		hkm_lock_release(&heap->reader.lock);
-	}
+	for (struct hkm_heap *heap = abandoned_heaps; heap != NULL; heap = heap->next_abandoned)
+		bytes += trim_abandoned(heap);
+	if (long_lived_heap != NULL)
+		bytes += trim_abandoned(long_lived_heap);
 	hkm_lock_release(&registry_lock);
 	bytes += hkm_pool_trim();
 	bytes += hkm_span_purge(UINT64_MAX, 0);
@@ -374,6 +430,7 @@ void hkm_heap_fork_prepare(void)
 	hkm_lock_acquire(&hkm_purge_lock);
 	hkm_lock_acquire(&hkm_span_lock);
 	hkm_lock_acquire(&hkm_policy_lock);
+	hkm_lock_acquire(&hkm_sites_lock);
 	hkm_lock_acquire(&hkm_meta_lock);
 }
 
@@ -381,6 +438,7 @@ void hkm_heap_fork_parent(void)
 {
 	struct hkm_heap *own = forking_heap;
 	hkm_lock_release(&hkm_meta_lock);
+	hkm_lock_release(&hkm_sites_lock);
 	hkm_lock_release(&hkm_policy_lock);
 	hkm_lock_release(&hkm_span_lock);
 	hkm_lock_release(&hkm_purge_lock);
@@ -408,6 +466,7 @@ void hkm_heap_fork_child(void)
 	struct hkm_heap *own = forking_heap;
 	is_forked = true;
 	hkm_lock_reset(&hkm_meta_lock);
+	hkm_lock_reset(&hkm_sites_lock);
 	hkm_lock_reset(&hkm_policy_lock);
 	hkm_lock_reset(&hkm_span_lock);
 	hkm_lock_reset(&hkm_purge_lock);

@@ -22,6 +22,7 @@
 
 #include "heap/meter.h"
 #include "policy/policy.h"
+#include "sites/samples.h"
 #include "span/span.h"
 
 #define HKM_HEAP_ALIGNMENT 1024u /* a bin's address, rounded down to it, is its heap's */
@@ -86,6 +87,7 @@ struct hkm_heap_counters {
 
 struct hkm_heap {
 	struct hkm_bin bins[HKM_TINY_CLASSES];
+	struct hkm_bin no_bin;      /* always empty: where malloc looks while call sites are of interest (api/malloc.c) */
 
 	struct hkm_reader reader;   /* its lock: see above */
 	bool enterable;             /* not inside a slow path, so that a signal handler may enter; owner only */
@@ -112,6 +114,7 @@ struct hkm_heap {
 	struct hkm_heap *next_heap; /* all heaps; constant once linked */
 	struct hkm_heap *next_abandoned; /* guarded by the registry lock */
 	struct hkm_heap_counters counters;
+	struct hkm_sampler sampler; /* owner only */
 
 	_Alignas(64) struct hkm_tiny tiny[HKM_TINY_CLASSES];
 	struct hkm_tiny_counters tiny_counters[HKM_TINY_CLASSES];
@@ -130,8 +133,18 @@ struct hkm_heap {
 
 	struct hkm_meter meter; /* last: without learning its pages are not touched */
 };
-HKM_STATIC_ASSERT(sizeof(((struct hkm_heap *)0)->bins) <= HKM_HEAP_ALIGNMENT, "a bin leads to its heap");
+HKM_STATIC_ASSERT(offsetof(struct hkm_heap, reader) <= HKM_HEAP_ALIGNMENT, "a bin leads to its heap");
 HKM_STATIC_ASSERT(sizeof(struct hkm_heap) <= 16384, "metadata comes in powers of two");
+
+/* Offset in the heap of the bin that serves (size + 7) / 8 bytes; filled up to whole lines of cache, which nothing else
+ * is to write. Written by hkm_bins_divert only, while no thread but the calling one has a heap; relaxed suffices, as
+ * in hkm_no_heap all bins are empty. */
+#define HKM_BIN_OFFSETS 160u
+HKM_STATIC_ASSERT(HKM_BIN_OFFSETS > HKM_TINY_MAX / 8 && HKM_BIN_OFFSETS * 2 % 64 == 0, "whole lines");
+extern _Atomic uint16_t hkm_bin_offsets[HKM_BIN_OFFSETS] __attribute__((visibility("hidden")));
+
+/* From now on every malloc takes the slow path. Called while the process starts. */
+void hkm_bins_divert(void);
 
 /* The calling thread's heap; hkm_no_heap before its first call, hkm_ended_heap after its end. Initial-exec: one
  * load from the thread pointer. */
@@ -183,6 +196,11 @@ size_t hkm_heap_trim_all(void);
 
 /* Drains the inbox of an abandoned heap, if nobody else is at it; any thread. */
 void hkm_heap_drain_abandoned(struct hkm_heap *heap);
+
+/* A Tiny block that its call site calls long-lived, from slabs that hold such blocks only: those of a heap that all
+ * threads share and none owns. It counts as abandoned, so that what is freed comes home as to any such heap, but nobody
+ * adopts it. The caller has no slow path open. NULL: no memory, or no rule has asked for it. */
+void *hkm_heap_alloc_long_lived(struct hkm_heap *caller, size_t size);
 
 /* Heaps that have a thread now; advice. */
 uint32_t hkm_heap_active(void);

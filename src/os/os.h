@@ -46,6 +46,12 @@ bool hkm_os_purge(const struct hkm_range *ranges, size_t count);
 /* Asks for (or against) huge pages in a range; advice only. */
 void hkm_os_huge_pages(void *address, size_t size, bool wanted);
 
+/* Makes the pages of a range resident at once, as far as the system can and has memory; advice only. */
+void hkm_os_populate(void *address, size_t size);
+
+/* Bytes of a mapped range that are resident; at most the first 16 MiB are looked at, and counted for the whole. */
+size_t hkm_os_resident(void *address, size_t size);
+
 /* Nanoseconds of processor time that the calling thread has used, the kernel's on its behalf included. */
 uint64_t hkm_os_thread_ns(void);
 
@@ -86,6 +92,9 @@ void hkm_os_close(int descriptor);
 /* Reads a file from its beginning, at most `size` bytes (any number) of it, without waiting for anybody to write it.
  * Result: the bytes read, or -1 if it cannot be read. */
 int64_t hkm_os_read_file(const char *path, char *buffer, size_t size);
+
+/* Maps a regular file for reading, its size (any number) to *size; NULL if that cannot be done. hkm_os_unmap ends it. */
+const void *hkm_os_map_file(const char *path, size_t *size);
 
 /* Makes `length` bytes (any number) all that a file contains. A regular file, or none, is replaced in one step by a new
  * one, so that whoever reads it, or fails halfway, finds the old contents or the new; what else the path leads to (a

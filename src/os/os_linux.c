@@ -25,6 +25,9 @@
 #ifndef SYS_process_madvise
 #define SYS_process_madvise 440
 #endif
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23 /* Linux 5.14; older ones refuse it */
+#endif
 #define PIDFD_SELF_PROCESS (-10001) /* Linux 6.14: the own process without opening a descriptor */
 
 #define MAP_FLAGS (MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE)
@@ -146,6 +149,25 @@ void hkm_os_huge_pages(void *address, size_t size, bool wanted)
 	int saved = errno;
 	madvise(address, size, wanted ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
 	errno = saved;
+}
+
+void hkm_os_populate(void *address, size_t size)
+{
+	int saved = errno;
+	madvise(address, size, MADV_POPULATE_WRITE);
+	errno = saved;
+}
+
+size_t hkm_os_resident(void *address, size_t size)
+{
+	int saved = errno;
+	unsigned char pages[4096];
+	size_t page_size = hkm_os_page_size(), looked = hkm_min(size, sizeof pages * page_size), resident = 0;
+	if (mincore(address, looked, pages) == 0)
+		for (size_t i = 0; i < looked / page_size; i++)
+			resident += (pages[i] & 1) * page_size;
+	errno = saved;
+	return resident / page_size * (size / page_size) / (looked / page_size) * page_size;
 }
 
 uint64_t hkm_os_thread_ns(void)
@@ -346,6 +368,22 @@ int64_t hkm_os_read_file(const char *path, char *buffer, size_t size)
 	}
 	errno = saved;
 	return total;
+}
+
+const void *hkm_os_map_file(const char *path, size_t *size)
+{
+	int saved = errno;
+	struct stat status;
+	void *result = MAP_FAILED;
+	int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (file >= 0 && fstat(file, &status) == 0 && S_ISREG(status.st_mode) && status.st_size > 0) {
+		*size = (size_t)status.st_size;
+		result = mmap(NULL, *size, PROT_READ, MAP_PRIVATE, file, 0);
+	}
+	if (file >= 0)
+		close(file);
+	errno = saved;
+	return result == MAP_FAILED ? NULL : result;
 }
 
 /* Writes a new file beside `path`, which differs from those of other processes, and gives it that name. */
