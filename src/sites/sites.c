@@ -47,13 +47,20 @@ static void add_place(uintptr_t start, uintptr_t end, uint8_t hints)
 		book->place[book->places++] = (struct place){ start, end, hints };
 }
 
+/* The compiler calls what it makes of a function NAME.constprop.0 and the like. */
+static bool is_function(struct hkm_word rule, const char *name)
+{
+	size_t length = strlen(name);
+	return names_are_equal(rule, (struct hkm_word){ name, length }) ||
+	       (length > rule.length && name[rule.length] == '.' && memcmp(rule.start, name, rule.length) == 0);
+}
+
 static void add_function(void *context, const char *name, uintptr_t start, uintptr_t end)
 {
 	(void)context;
-	struct hkm_word word = { name, strlen(name) };
 	for (unsigned i = 0; i < book->rules; i++)
 		/* A call returns behind itself, so to the first byte never, and behind the last perhaps. */
-		if (book->rule[i].is_symbol && names_are_equal(book->rule[i].name, word))
+		if (book->rule[i].is_symbol && is_function(book->rule[i].name, name))
 			add_place(start + 1, end + 1, book->rule[i].hints);
 }
 

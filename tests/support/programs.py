@@ -34,6 +34,7 @@ def main(description):
     parser.add_argument("program", help="the test program")
     parser.add_argument("--preload", help="library for LD_PRELOAD")
     parser.add_argument("--options", help="path of options.def")
+    parser.add_argument("--plugin", help="a module for the program to load")
     parser.add_argument("--debug", action="store_true", help="the library is a debug build")
     settings, rest = parser.parse_known_args()
     unittest.main(argv=[description, *rest])
