@@ -152,46 +152,40 @@ HKM_SLOW static void *allocate_slow(size_t size, const void *site)
 	return allocate(size, 16, &zeroed, site);
 }
 
-/* What hkm_fast_malloc and hkm_malloc_slow do while no call site is of interest: they do not get to it. */
-static void *malloc_at(struct hkm_heap *heap, size_t size, const void *site)
+/* While call sites are of interest, for a site of which it is known that no rule is for it: what is done otherwise. */
+static __attribute__((noinline)) void *malloc_above_tiny(size_t size, const void *site)
 {
 	bool zeroed;
-	if (HKM_UNLIKELY(size > PTRDIFF_MAX - HKM_HEAP_ALIGNMENT))
+	void *block = size < HKM_LARGE_MAX ? hkm_ace_alloc(hkm_tls_heap, size, &zeroed) : NULL;
+	return HKM_LIKELY(block != NULL) ? block : allocate_slow(size, site);
+}
+
+static __attribute__((noinline)) void *malloc_at(size_t size, const void *site)
+{
+	if (HKM_UNLIKELY(hkm_sites.sampling || hkm_sites_find(site) != 0))
 		return allocate_slow(size, site);
-	hkm_hints hints = hints_for(heap, size, site);
-	void *block = NULL;
-	if (HKM_LIKELY(hints == 0) && size <= HKM_TINY_MAX) {
-		struct hkm_bin *bin = &heap->bins[hkm_tiny_class(size)];
-		block = bin->head;
-		if (HKM_LIKELY(block != NULL)) {
-			bin->head = bin->head->next;
-			bin->taken++;
-			return block;
-		}
-	} else if (hints == 0 && size < HKM_LARGE_MAX) {
-		block = hkm_ace_alloc(heap, size, &zeroed);
-	}
-	if (block == NULL)
-		block = allocate_from(heap, size, 16, hints, &zeroed);
+	if (size > HKM_TINY_MAX)
+		return malloc_above_tiny(size, site);
+	struct hkm_bin *bin = &hkm_tls_heap->bins[hkm_tiny_class(size)];
+	struct hkm_block *block = bin->head;
 	if (HKM_UNLIKELY(block == NULL))
-		errno = ENOMEM;
+		return allocate_slow(size, site);
+	bin->head = block->next;
+	bin->taken++;
 	return block;
 }
 
 void *hkm_malloc_slow(size_t size, const void *site)
 {
 	struct hkm_heap *heap = hkm_tls_heap;
-	/* L1, whose hits deserve a short way; a thread without a heap cannot enter one. */
-	if (HKM_LIKELY(heap->enterable)) {
-		if (HKM_LIKELY(size - HKM_TINY_MAX - 1 < hkm_sites.direct_sizes)) {
-			void *block = hkm_ace_alloc_cached(heap, size);
-			if (HKM_LIKELY(block != NULL))
-				return block;
-		} else if (hkm_sites.in_use) {
-			return malloc_at(heap, size, site);
-		}
+	if (HKM_UNLIKELY(!heap->enterable)) /* as is always that of a thread without a heap */
+		return allocate_slow(size, site);
+	/* L1, whose hits deserve a short way. */
+	if (HKM_LIKELY(size - HKM_TINY_MAX - 1 < hkm_sites.direct_sizes)) {
+		void *block = hkm_ace_alloc_cached(heap, size);
+		return HKM_LIKELY(block != NULL) ? block : allocate_slow(size, NULL); /* nobody asks for the site */
 	}
-	return allocate_slow(size, site);
+	return hkm_sites.in_use ? malloc_at(size, site) : allocate_slow(size, site);
 }
 
 void *hkm_allocate_aligned(size_t size, size_t alignment, const void *site)
