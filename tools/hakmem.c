@@ -81,7 +81,7 @@ static const struct argp parser = {
 	.doc = "Runs programs on HAKMEM, a general-purpose memory allocator.\v"
 		   "Commands:\n"
 		   "  run [OPTION...] [--] PROGRAM [ARGUMENT...]   run a program on HAKMEM\n"
-		   "  learn -o FILE [--] PROGRAM [ARGUMENT...]     run a program, and keep what was learned\n"
+		   "  learn [--sites] -o FILE [--] PROGRAM [...]   run a program, and keep what was learned\n"
 		   "  profile show|diff|merge FILE...              look at what was learned, or join it\n"
 		   "  options [--markdown|--json]                  list the options of HAKMEM\n"
 		   "  bench [OPTION...] [NAME...]                  measure HAKMEM against other allocators\n"

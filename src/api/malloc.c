@@ -585,7 +585,12 @@ __attribute__((destructor)) static void at_exit(void)
 {
 	hkm_stats_at_exit();
 	hkm_profile_at_exit();
-	hkm_samples_at_exit();
+	struct hkm_heap *heap = hkm_sites.sampling ? hkm_heap_get() : NULL;
+	if (heap != NULL && heap->enterable) {
+		hkm_heap_guard(heap, true);
+		hkm_samples_at_exit();
+		hkm_heap_guard(heap, false);
+	}
 }
 
 const char *hkm_version(void)

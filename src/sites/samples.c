@@ -230,8 +230,6 @@ static void write_rules(const char *path, char *buffer, struct hkm_modules *modu
 void hkm_samples_at_exit(void)
 {
 	char path[HKM_OPTION_TEXT_BYTES + 32];
-	if (state == NULL)
-		return;
 	hkm_text_expand_path(hkm_options.sites_out, path, sizeof path);
 	struct hkm_modules *modules = hkm_modules_read();
 	char *buffer = hkm_os_map(OUT_BYTES);

@@ -57,7 +57,7 @@ void hkm_samples_died(hkm_hints hints, void *block, size_t block_size);
 size_t hkm_samples_derive(struct hkm_sample *samples, size_t count, uint64_t clock, hkm_site_namer *name, void *context,
 			  char *buffer, size_t buffer_size);
 
-/* Writes the file that HAKMEM_SITES_OUT names, if there is any. */
+/* Writes the file that HAKMEM_SITES_OUT names. The caller has made sure that no signal handler allocates meanwhile. */
 void hkm_samples_at_exit(void);
 
 #endif

@@ -32,7 +32,7 @@ struct book {
 
 struct hkm_sites hkm_sites = { .direct_sizes = HKM_LARGE_MAX - HKM_TINY_MAX - 1 };
 struct hkm_lock hkm_sites_lock;
-static struct book *book; /* NULL: no rules */
+static struct book *book; /* while there are rules */
 
 /* ---- Places -------------------------------------------------------------------------------------------------- */
 
@@ -91,15 +91,17 @@ static void add_module(const struct hkm_module *module)
 		hkm_module_functions(module, add_function, NULL);
 }
 
-static void read_modules(void)
+/* Result: whether it can be known what is mapped. */
+static bool read_modules(void)
 {
 	book->readings++;
 	struct hkm_modules *modules = hkm_modules_read();
 	if (modules == NULL)
-		return;
+		return false;
 	for (unsigned i = 0; i < modules->count; i++)
 		add_module(&modules->list[i]);
 	hkm_modules_free(modules);
+	return true;
 }
 
 /* ---- The table ----------------------------------------------------------------------------------------------- */
@@ -173,15 +175,17 @@ static void load(const char *path)
 		hkm_warn("%s: no memory to read it; not used", path);
 		return;
 	}
-	if (!read_rules(path)) {
-		hkm_os_unmap(book, bytes, false);
-		book = NULL;
-		return;
-	}
+	bool good = read_rules(path);
 	for (unsigned i = 0; i < book->rules; i++)
 		book->has_symbols |= book->rule[i].is_symbol;
-	read_modules();
-	hkm_sites.table = book->table;
+	if (good && !read_modules()) {
+		hkm_warn("%s: /proc/self/maps cannot be read; not used", path);
+		good = false;
+	}
+	if (good)
+		hkm_sites.table = book->table;
+	else
+		hkm_os_unmap(book, bytes, false);
 }
 
 bool hkm_sites_start(void)

@@ -19,9 +19,9 @@
 #define HKM_SITES_PROBES 16u
 #define HKM_SITE_UNKNOWN (1u << HKM_HINT_BITS) /* no hints: the site is seen for the first time */
 
-/* Written while the process starts, read by threads that have a heap. */
+/* Written while the process starts, read by threads that have a heap; a line of cache that nobody writes afterwards. */
 struct hkm_sites {
-	bool in_use;                /* somebody wants to know the call site: rules are loaded, or blocks are sampled */
+	_Alignas(64) bool in_use;   /* somebody wants to know the call site: rules are loaded, or blocks are sampled */
 	bool sampling;
 	size_t direct_sizes;        /* so many sizes above Tiny go to L1 unasked: all of L1's, or none while in use */
 	_Atomic(uint64_t) *table;   /* NULL: no rules. site << HKM_HINT_BITS | hints; 0: free. Written under the lock;

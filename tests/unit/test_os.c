@@ -303,6 +303,58 @@ static void files_are_read_up_to_a_bound(void **state)
 	assert_int_equal(unlink(path) + rmdir(directory), 0);
 }
 
+static void files_are_mapped_for_reading(void **state)
+{
+	char path[] = "/tmp/hakmem-os-XXXXXX";
+	int file = mkstemp(path);
+	size_t size = 0;
+	const char *bytes;
+
+	(void)state;
+	errno = MARK;
+	assert_null(hkm_os_map_file(path, &size)); /* empty */
+	require(write(file, "abcdef", 6) == 6 && close(file) == 0, "%s", path);
+	bytes = hkm_os_map_file(path, &size);
+	assert_non_null(bytes);
+	assert_true(size == 6 && memcmp(bytes, "abcdef", 6) == 0);
+	hkm_os_unmap((void *)(uintptr_t)bytes, PAGE, false);
+	assert_null(hkm_os_map_file("/no/where", &size));
+	assert_null(hkm_os_map_file("/tmp", &size));
+	assert_null(hkm_os_map_file("/dev/zero", &size));
+	assert_int_equal(errno, MARK);
+	unlink(path);
+}
+
+static void resident_pages_are_counted_and_populated(void **state)
+{
+	size_t size = 64 * PAGE;
+	char *pages = hkm_os_map(size);
+
+	(void)state;
+	assert_non_null(pages);
+	hkm_os_huge_pages(pages, size, false);
+	assert_int_equal(hkm_os_resident(pages, size), 0);
+	pages[0] = pages[5 * PAGE] = 1;
+	errno = MARK;
+	assert_int_equal(hkm_os_resident(pages, size), 2 * PAGE);
+	hkm_os_populate(pages, size / 2);
+	assert_int_equal(errno, MARK);
+	/* A kernel before 5.14 does not know how. */
+	size_t resident = hkm_os_resident(pages, size);
+	assert_true(resident == size / 2 || resident == 2 * PAGE);
+	assert_true(pages[0] == 1 && pages[5 * PAGE] == 1 && pages[6 * PAGE] == 0);
+	hkm_os_unmap(pages, size, false);
+	/* Of a long range the beginning stands for the whole. */
+	size = 32 * MIB;
+	pages = hkm_os_map(size);
+	assert_non_null(pages);
+	hkm_os_huge_pages(pages, size, false);
+	for (size_t at = 0; at < 4 * MIB; at += PAGE)
+		pages[at] = 1;
+	assert_int_equal(hkm_os_resident(pages, size), 8 * MIB);
+	hkm_os_unmap(pages, size, false);
+}
+
 static void files_are_replaced_in_one_step(void **state)
 {
 	char directory[] = "/tmp/hakmem-os-XXXXXX", path[64], link_path[64], old[8] = { 0 };
@@ -369,6 +421,8 @@ int main(void)
 		cmocka_unit_test(figures_of_system_and_process_are_plausible),
 		cmocka_unit_test(files_are_created_empty_and_written_whole),
 		cmocka_unit_test(files_are_read_up_to_a_bound),
+		cmocka_unit_test(files_are_mapped_for_reading),
+		cmocka_unit_test(resident_pages_are_counted_and_populated),
 		cmocka_unit_test(files_are_replaced_in_one_step),
 		cmocka_unit_test(a_file_that_cannot_be_written_whole_stays_as_it_was),
 	};
