@@ -99,6 +99,16 @@ void hkm_samples_died(hkm_hints hints, void *block, size_t block_size)
 	hkm_lock_release(&hkm_sites_lock);
 }
 
+bool hkm_samples_copy(size_t place, struct hkm_sample *sample)
+{
+	hkm_lock_acquire(&hkm_sites_lock);
+	bool found = place < state->count;
+	if (found)
+		*sample = state->list[place];
+	hkm_lock_release(&hkm_sites_lock);
+	return found;
+}
+
 /* ---- Deriving rules ------------------------------------------------------------------------------------------ */
 
 static bool is_before(const struct hkm_sample *one, const struct hkm_sample *other)

@@ -52,6 +52,9 @@ hkm_hints hkm_samples_take(struct hkm_sampler *sampler, const void *site, size_t
 void hkm_samples_born(hkm_hints hints, void *block);
 void hkm_samples_died(hkm_hints hints, void *block, size_t block_size);
 
+/* Copies a sample that is in the list, by its place; false: there are fewer. */
+bool hkm_samples_copy(size_t place, struct hkm_sample *sample);
+
 /* Writes the rules that `count` samples of a run of `clock` bytes suggest, with their evidence; sorts the samples.
  * Result: the length of the text, as with snprintf. */
 size_t hkm_samples_derive(struct hkm_sample *samples, size_t count, uint64_t clock, hkm_site_namer *name, void *context,

@@ -7,6 +7,7 @@
 
 #include "big/big.h"
 #include "os/os.h"
+#include "sites/samples.h"
 
 #define PAGE ((size_t)4096)
 #define SPACER (64 * KIB) /* the least that is cut off a range */
@@ -531,6 +532,74 @@ ISOLATED(threads_share_the_cache)
 		after.mappings);
 }
 
+static unsigned char *take_hinted(size_t size, hkm_hints hints)
+{
+	bool zeroed;
+	unsigned char *block = hkm_big_alloc_hinted(&policy, size, PAGE, hints, &zeroed);
+
+	require(block != NULL && usable(block) >= size, "no memory");
+	return block;
+}
+
+ISOLATED(hints_of_the_call_site_are_followed)
+{
+	unsigned char *block;
+
+	start();
+	/* Kept like any other, and given out like any other; what is not to be kept is not. */
+	block = take_hinted(20 * KIB, HKM_HINT_BIG);
+	give(block);
+	require(hkm_big_cached() == 20 * KIB, "not kept");
+	require(take_hinted(20 * KIB, HKM_HINT_NO_CACHE) == block, "not reused");
+	give(block);
+	require(hkm_big_cached() == 0, "kept");
+	require(take_hinted(20 * KIB, HKM_HINT_NO_CACHE) != NULL && take(20 * KIB) != NULL, "no memory");
+
+	block = take_hinted(1 * MIB, HKM_HINT_POPULATE);
+	size_t resident = hkm_os_resident(block, 1 * MIB);
+	require(resident == 1 * MIB || hkm_os_resident(take(1 * MIB), 1 * MIB) == resident, "not populated");
+	give(block);
+
+	hkm_big_purge(UINT64_MAX, 0);
+	for (size_t i = 0; i < 4; i++)
+		require(is_aligned(take_hinted(2 * MIB, HKM_HINT_HUGE), 2 * MIB), "no huge page fits");
+}
+
+/* A sampled block is on fresh pages, is not kept, and its sample ends with it, or where it is resized. */
+ISOLATED(sampled_blocks_report_their_end)
+{
+	struct hkm_sampler sampler = { 0 };
+	hkm_hints hints = 0;
+	unsigned char *block;
+
+	start();
+	require(hkm_samples_start(), "no memory");
+	block = take(64 * KIB);
+	block[0] = 1;
+	give(block);
+	for (unsigned round = 0; round < 2; round++) {
+		while (!hkm_samples_due(&sampler, 4096) || (hints = hkm_samples_take(&sampler, &policy, 64 * KIB)) == 0)
+			;
+		block = take_hinted(64 * KIB, hints);
+		require(hkm_os_resident(block, 64 * KIB) == 0, "not fresh");
+		hkm_samples_born(hints, block);
+		for (size_t at = 0; at < 32 * KIB; at += PAGE)
+			block[at] = 1;
+		if (round == 0)
+			give(block);
+		else
+			require(hkm_big_resize(&policy, block, 128 * KIB) != NULL, "no memory");
+		require(hkm_big_cached() == 0, "a sampled block is kept");
+	}
+	struct hkm_sample sample;
+	for (unsigned i = 0; i < 2; i++) {
+		require(hkm_samples_copy(i, &sample), "no sample");
+		require(sample.died != 0 && sample.block == NULL && sample.touched == 32 * KIB, "%u: touched %zu", i,
+			(size_t)sample.touched);
+	}
+	require(!hkm_samples_copy(2, &sample), "one too many");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -551,6 +620,8 @@ int main(void)
 		cmocka_unit_test(a_range_purged_in_part_stays_the_oldest),
 		cmocka_unit_test(blocks_are_aligned_fresh_and_reused),
 		cmocka_unit_test(huge_pages_are_asked_for_at_their_boundaries),
+		cmocka_unit_test(hints_of_the_call_site_are_followed),
+		cmocka_unit_test(sampled_blocks_report_their_end),
 		cmocka_unit_test(wrong_frees_end_the_process),
 		cmocka_unit_test(threads_share_the_cache),
 	};
