@@ -12,6 +12,7 @@
 #define HUGE_PAGE ((size_t)2 << 20)
 #define SMALLEST_REST ((size_t)64 << 10)             /* shorter remainders are not worth keeping apart */
 #define RELEASES 32u                                 /* ranges unmapped in one go */
+#define ROOM_SHARE 4u                                /* fresh memory leaves a quarter of what is live in the cache */
 
 /* A range of whole pages: a live block, or free memory that is kept. */
 struct range {
@@ -277,12 +278,13 @@ size_t hkm_big_purge(uint64_t before_ms, size_t keep_bytes)
 	}
 }
 
-/* `growth` bytes of fresh memory are about to be used: as much of the cache's oldest goes. */
+/* `growth` bytes of fresh memory are about to be used: as much of the cache's oldest goes, but for what blocks of
+ * changing sizes need in order to find a fit. */
 static void make_room(size_t growth)
 {
-	size_t cached = hkm_counted(&kept_bytes);
-	if (cached > 0)
-		hkm_big_purge(0, cached > growth ? cached - growth : 0);
+	size_t cached = hkm_counted(&kept_bytes), left = hkm_counted(&live_bytes) / ROOM_SHARE;
+	if (cached > left)
+		hkm_big_purge(0, hkm_max(cached > growth ? cached - growth : 0, left));
 }
 
 /* ---- Allocation ---------------------------------------------------------------------------------------- */
