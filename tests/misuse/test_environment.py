@@ -99,7 +99,7 @@ class Environment(unittest.TestCase):
             }
         )
         self.assertEqual(len(error.splitlines()), 4, error)
-        self.assertIn("hakmem: HAKMEM_PURGE_DELAY_MS=abc: expected 0..600000 ms; using 200\n", error)
+        self.assertIn("hakmem: HAKMEM_PURGE_DELAY_MS=abc: expected 0..600000 ms; using 100\n", error)
 
     def test_long_bad_value(self):
         error = self.run_with({"HAKMEM_HOT_BLOCKS": "z" * 100000})

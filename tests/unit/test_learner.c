@@ -113,6 +113,7 @@ static void start_plant(struct plant *plant, void (*work)(struct plant *), doubl
 	plant->noise = noise;
 	hkm_policy_start();
 	hkm_policy_copy(&plant->policy);
+	plant->policy.purge_delay_ms = 200; /* a rung of its ladder below what delay_plant needs */
 	hkm_learner_start(&plant->learner, &settings, &plant->policy, false);
 }
 

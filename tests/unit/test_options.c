@@ -302,7 +302,7 @@ ISOLATED(a_refusal_names_value_range_and_default)
 	while (strcmp(option->name, "purge_delay_ms") != 0)
 		option++;
 	printed = read_with(option, "abc");
-	if (strcmp(printed, "hakmem: HAKMEM_PURGE_DELAY_MS=abc: expected 0..600000 ms; using 200\n") != 0)
+	if (strcmp(printed, "hakmem: HAKMEM_PURGE_DELAY_MS=abc: expected 0..600000 ms; using 100\n") != 0)
 		show("%s=%s: %s\n", option, "abc", printed);
 }
 
