@@ -213,8 +213,7 @@ static void abandon(struct hkm_heap *heap)
 {
 	/* seq_cst: see send in tiny/remote.c. */
 	atomic_store_explicit(&heap->abandoned, true, memory_order_seq_cst);
-	heap->policy_generation = 0; /* whoever adopts it takes the policy's numbers over */
-	heap->empty_slabs_kept = 0;
+	heap->empty_slabs_kept = 0; /* until it is adopted */
 	hkm_count(&active_heaps, (uint64_t)-1);
 	heap->next_abandoned = abandoned_heaps;
 	abandoned_heaps = heap;
@@ -308,7 +307,9 @@ HKM_SLOW static struct hkm_heap *heap_acquire(void)
 	hkm_tls_heap = heap != NULL ? heap : &hkm_no_heap;
 	if (heap == NULL)
 		return NULL;
-	hkm_heap_enter(heap);
+	const struct hkm_policy *policy = hkm_heap_enter(heap);
+	heap->empty_slabs_kept = policy->empty_slabs;
+	hkm_ace_set_limit(heap, policy);
 	hkm_heap_leave(heap);
 	install_fork_hooks();
 	pthread_setspecific(thread_key, heap);

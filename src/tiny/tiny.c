@@ -259,12 +259,25 @@ void hkm_tiny_free_local(struct hkm_heap *heap, struct hkm_bin *bin, void *point
 	}
 }
 
+/* If all blocks of the class that are not on their slab lie on the hot list, and come from the active slab, that slab is
+ * empty, and there is no need to walk the list. Result: were they? */
+static bool active_is_idle(const struct hkm_tiny *tiny, int32_t hot)
+{
+	return tiny->active != NULL && tiny->in_use == hot && tiny->active->in_use == (uint32_t)hot && hot > 0;
+}
+
 /* Moves the blocks of the hot list behind the first `keep` to their slabs. */
 static void bin_cut(struct hkm_heap *heap, struct hkm_bin *bin, int32_t keep)
 {
 	struct hkm_block **link = &bin->head;
 	struct hkm_tiny *tiny = tiny_of(heap, bin);
 	int32_t kept = 0;
+	if (keep == 0 && active_is_idle(tiny, bin_length(bin, tiny))) {
+		bin->head = NULL;
+		tiny->in_use = 0;
+		tiny->active->in_use = 0;
+		slab_release(heap, tiny->active);
+	}
 	for (; kept < keep && *link != NULL; kept++)
 		link = &(*link)->next;
 	struct hkm_block *block = *link;
@@ -324,7 +337,8 @@ void hkm_tiny_free_full(struct hkm_heap *heap, struct hkm_bin *bin, void *pointe
 void hkm_tiny_flush(struct hkm_heap *heap)
 {
 	for (unsigned class = 0; class < HKM_TINY_CLASSES; class++)
-		bin_cut(heap, &heap->bins[class], 0);
+		if (heap->bins[class].head != NULL || heap->bins[class].taken != 0)
+			bin_cut(heap, &heap->bins[class], 0);
 }
 
 void hkm_tiny_close(struct hkm_heap *heap)

@@ -197,6 +197,30 @@ ISOLATED(the_heap_keeps_as_many_empty_slabs_as_the_policy_says)
 	check(heap);
 }
 
+ISOLATED(a_slab_whose_blocks_are_all_hot_goes_without_a_walk)
+{
+	struct hkm_heap *heap = quiet_heap();
+	void *first = hkm_malloc(SIZE), *second = hkm_malloc(SIZE);
+	struct hkm_slab *slab = slab_of_block(first);
+
+	hkm_free(first);
+	hkm_heap_enter(heap);
+	hkm_tiny_flush(heap);
+	require(slab->kind == HKM_KIND_TINY && slab->in_use == 1, "%u in use, though one is live", slab->in_use);
+	hkm_heap_leave(heap);
+	first = hkm_malloc(SIZE);
+	hkm_free(second);
+	hkm_free(first);
+	memset(first, 0xff, SIZE); /* a walk would follow this link */
+	hkm_heap_enter(heap);
+	hkm_tiny_flush(heap);
+	hkm_tiny_release_empty(heap, 0);
+	hkm_heap_leave(heap);
+	require(slab->kind == HKM_KIND_NONE, "%u blocks are in use", slab->in_use);
+	require(heap->tiny[hkm_tiny_class(SIZE)].in_use == 0 && hkm_malloc(SIZE) != NULL, "the class is not empty");
+	check(heap);
+}
+
 ISOLATED(ignored_double_frees_change_nothing)
 {
 	struct hkm_heap *heap = fill_two_slabs(0);
@@ -540,6 +564,7 @@ int main(void)
 		cmocka_unit_test(every_slab_counts_exactly),
 		cmocka_unit_test(a_slab_is_free_the_moment_its_last_block_is_back),
 		cmocka_unit_test(the_heap_keeps_as_many_empty_slabs_as_the_policy_says),
+		cmocka_unit_test(a_slab_whose_blocks_are_all_hot_goes_without_a_walk),
 		cmocka_unit_test(ignored_double_frees_change_nothing),
 		cmocka_unit_test(refills_carve_what_the_policy_says_and_no_more),
 		cmocka_unit_test(hot_lists_stay_within_the_policy),
