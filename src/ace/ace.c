@@ -63,7 +63,9 @@ HKM_SLOW static void *miss(struct hkm_heap *heap, size_t size, bool *zeroed)
 	hkm_heap_poll_entered(heap, policy);
 	/* Entering may have changed the DYN sizes, and with them the cache. */
 	struct hkm_cache *cache = hkm_ace_cache_for(heap, size);
-	void *block = cache->count > 0 ? hkm_ace_pop(heap, cache) : take_larger(heap, policy, size);
+	/* A DYN class takes nothing from others: their blocks would stay in use, and their spans would never drain. */
+	bool dynamic = class_of(heap, cache) >= HKM_ACE_STATIC_CLASSES;
+	void *block = cache->count > 0 ? hkm_ace_pop(heap, cache) : dynamic ? NULL : take_larger(heap, policy, size);
 	hkm_count(block != NULL ? &cache->hits : &cache->misses, 1);
 	if (block == NULL) {
 		if (HKM_UNLIKELY(heap->metered))

@@ -64,14 +64,28 @@ static void count_empty(struct pool *pool, unsigned class, int change)
 	atomic_fetch_add_explicit(kept_of(class), (uint32_t)change, memory_order_relaxed);
 }
 
-/* Slices of a span of `size`-byte blocks: one block for Large; for Mid the fewest whose tail wastes at most 1/32,
- * and at least two from 4 KiB on. At most 25 blocks. */
+/* Bytes behind the last block of a span. */
+static size_t span_tail(size_t slices, uint32_t size)
+{
+	return (slices << HKM_SLICE_SHIFT) % size;
+}
+
+/* Slices of a span of `size`-byte blocks: one block for Large; for static Mid classes the fewest whose tail wastes at
+ * most 1/32, and at least two from 4 KiB on. A DYN class is there to save memory, so it takes the span that wastes
+ * least. At most 64 blocks. */
 static size_t span_slices(unsigned class, uint32_t size)
 {
 	if (hkm_ace_is_large(class))
 		return (size + HKM_SLICE_SIZE - 1) >> HKM_SLICE_SHIFT;
+	if (class >= HKM_ACE_STATIC_CLASSES) {
+		size_t slices = 1;
+		for (size_t more = 2; more <= 8 && (more << HKM_SLICE_SHIFT) / size <= 64; more++)
+			if (span_tail(more, size) * slices < span_tail(slices, size) * more)
+				slices = more;
+		return slices;
+	}
 	size_t slices = size >= 4096 ? 2 : 1;
-	while (slices < 8 && (slices << HKM_SLICE_SHIFT) % size > (slices << HKM_SLICE_SHIFT) / 32)
+	while (slices < 8 && span_tail(slices, size) > (slices << HKM_SLICE_SHIFT) / 32)
 		slices++;
 	return slices;
 }
