@@ -94,8 +94,11 @@ void hkm_heap_leave(struct hkm_heap *heap)
 		struct hkm_span_stats stats;
 		hkm_span_stats(&stats);
 		size_t bound = hkm_max(heap->dirty_bytes, stats.mapped / 4);
-		if (dirty > bound)
+		if (dirty > bound) {
+			if (HKM_UNLIKELY(heap->metered))
+				hkm_meter_exact(&heap->meter);
 			hkm_span_purge(0, bound / 2);
+		}
 	}
 	if (HAKMEM_DEBUG && !is_forked && ++heap->debug_leaves % 32 == 0)
 		hkm_tiny_check(heap);

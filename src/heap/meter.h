@@ -1,7 +1,9 @@
 /* meter.h - what the learner wants to know of a heap, beyond what is counted anyway.
  *
  *   entries, cycles   slow paths, and an estimate of the time spent in them: one of sixteen is timed, and counts
- *                     sixteenfold; those that are rare and long (ticks, L2) are all timed, and count once
+ *                     sixteenfold
+ *   exact, exact_ns   of the entries, those that are rare and long (ticks, purges, L2), and their time: all are timed, by
+ *                     the thread's own clock, so that what other processes take does not count
  *   recent[]          the last times of sampled slow paths, a ring; for quantiles
  *   ghosts[]          per L1 class: blocks that a cache of twice the size would still hold, and the misses that
  *                     they would have turned into hits. Growth pays only where an overflow is followed by an
@@ -17,15 +19,16 @@
 
 #include "base/cycles.h"
 #include "core/sizeclass.h"
+#include "os/os.h"
 
 #define HKM_METER_PERIOD 16u  /* slow paths per timed one */
 #define HKM_METER_RECENT 16u
 #define HKM_DEMAND_WIDTH 256u /* bytes of a bucket */
 #define HKM_DEMAND_BUCKETS ((HKM_MID_MAX - HKM_TINY_MAX) / HKM_DEMAND_WIDTH)
 
-/* A sampled slow path that took longer was interrupted: some 100 microseconds. Counted sixteenfold, one time slice of
+/* A sampled slow path that took longer was interrupted: some 10 microseconds. Counted sixteenfold, a few time slices of
  * another process would be all that a window shows. */
-#define HKM_METER_LONGEST ((uint64_t)1 << 18)
+#define HKM_METER_LONGEST ((uint64_t)1 << 15)
 
 struct hkm_ghost {
 	uint32_t blocks;  /* that went to the pool because the cache was full, and were not missed yet */
@@ -33,9 +36,10 @@ struct hkm_ghost {
 };
 
 struct hkm_meter {
-	uint32_t weight;  /* of the slow path that is being timed */
-	uint64_t started; /* when it began; 0: it is not timed */
+	uint64_t started;       /* when the present slow path began, in cycles; 0: it is not timed */
+	uint64_t started_ns;    /* when what is rare and long in it began, in the thread's time; 0: nothing has */
 	hkm_counter entries, cycles;
+	hkm_counter exact, exact_ns;
 	hkm_counter timed;                  /* entries of recent[] ever written */
 	uint32_t recent[HKM_METER_RECENT];  /* cycles */
 	struct hkm_ghost ghosts[HKM_ACE_CLASSES];
@@ -48,16 +52,18 @@ static inline void hkm_meter_begin(struct hkm_meter *meter)
 {
 	uint64_t entries = hkm_counted(&meter->entries);
 	hkm_count(&meter->entries, 1);
-	meter->weight = HKM_METER_PERIOD;
+	meter->started_ns = 0;
 	meter->started = entries % HKM_METER_PERIOD == 0 ? hkm_cycles() : 0;
 }
 
 /* What follows in this slow path is rare and may be long: it is timed, whether it would have been sampled or not. */
 static inline void hkm_meter_exact(struct hkm_meter *meter)
 {
-	if (meter->started == 0)
-		meter->started = hkm_cycles();
-	meter->weight = 1;
+	if (meter->started_ns != 0)
+		return;
+	meter->started = hkm_cycles();
+	meter->started_ns = hkm_os_thread_ns();
+	hkm_count(&meter->exact, 1);
 }
 
 /* The slow path ends. */
@@ -67,9 +73,10 @@ static inline void hkm_meter_end(struct hkm_meter *meter)
 		return;
 	uint64_t cycles = hkm_cycles() - meter->started;
 	meter->started = 0;
-	if (meter->weight != 1)
-		cycles = hkm_min(cycles, HKM_METER_LONGEST);
-	hkm_count(&meter->cycles, cycles * meter->weight);
+	if (meter->started_ns != 0)
+		hkm_count(&meter->exact_ns, hkm_os_thread_ns() - meter->started_ns);
+	else
+		hkm_count(&meter->cycles, hkm_min(cycles, HKM_METER_LONGEST) * HKM_METER_PERIOD);
 	meter->recent[hkm_counted(&meter->timed) % HKM_METER_RECENT] = (uint32_t)hkm_min(cycles, UINT32_MAX);
 	hkm_count(&meter->timed, 1);
 }

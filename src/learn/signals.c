@@ -71,6 +71,8 @@ HKM_RACY static void collect_heap(const struct hkm_heap *heap, struct hkm_collec
 	totals->threads += !atomic_load_explicit(&heap->abandoned, memory_order_relaxed);
 	totals->slow_entries += hkm_counted(&heap->meter.entries);
 	totals->slow_cycles += hkm_counted(&heap->meter.cycles);
+	totals->exact_entries += hkm_counted(&heap->meter.exact);
+	totals->exact_ns += hkm_counted(&heap->meter.exact_ns);
 	totals->remote_messages += hkm_counted(&heap->counters.remote_messages);
 	totals->empty_slabs += heap->empty_slabs * HKM_SLICE_SIZE;
 	collect_tiny(heap, collection);
@@ -204,12 +206,13 @@ static void count_time(const struct hkm_totals *before, const struct hkm_totals 
 		       struct hkm_period *window)
 {
 	double slow = difference(before->slow_cycles, after->slow_cycles) * scale->ns_per_cycle;
-	double entries = difference(before->slow_entries, after->slow_entries);
+	double entries = difference(before->slow_entries, after->slow_entries) -
+			 difference(before->exact_entries, after->exact_entries);
 	window->length_ms = difference(before->now_ns, after->now_ns) / 1e6;
 	window->faults = difference(before->page_faults, after->page_faults);
 	window->fault_ns = scale->fault_ns;
 	window->entry_ns = entries > 0 ? slow / entries : 0;
-	window->slow_ns = slow + window->faults * scale->fault_ns;
+	window->slow_ns = slow + difference(before->exact_ns, after->exact_ns) + window->faults * scale->fault_ns;
 }
 
 void hkm_period_between(const struct hkm_totals *before, const struct hkm_totals *after, const struct hkm_scale *scale,

@@ -24,7 +24,7 @@ struct hkm_totals {
 	uint64_t hits[HKM_ACE_CLASSES], misses[HKM_ACE_CLASSES], ghost_hits[HKM_ACE_CLASSES];
 	uint64_t tiny_allocations, tiny_refills, remote_messages;
 	uint64_t big_hits, big_misses, big_remaps;
-	uint64_t slow_entries, slow_cycles, page_faults;
+	uint64_t slow_entries, slow_cycles, exact_entries, exact_ns, page_faults; /* as in heap/meter.h */
 	uint64_t span_purged, big_purged;        /* bytes */
 	uint32_t demand[HKM_DEMAND_BUCKETS];     /* Mid requests that missed, as in heap/meter.h */
 	uint16_t largest[HKM_DEMAND_BUCKETS];
@@ -56,7 +56,7 @@ struct hkm_period {
 	double length_ms;
 	double operations;  /* allocations */
 	double slow_ns;     /* in slow paths, page faults included */
-	double entry_ns;    /* mean time of a slow path, page faults not included */
+	double entry_ns;    /* mean time of a slow path, page faults and those that are rare and long not included */
 	double fault_ns;    /* of one page fault */
 	double faults;
 	double objective;   /* J */
