@@ -36,6 +36,8 @@ static struct range *kept[SIZE_BUCKETS];
 static uint64_t kept_bits[(SIZE_BUCKETS + 63) / 64]; /* bit per bucket that is not empty */
 static struct range *oldest, *newest;
 static hkm_counter live_bytes, live_count, kept_bytes, kept_count, hits, misses, remaps, purged_bytes;
+struct hkm_regret hkm_big_aged, hkm_big_surplus;
+static uint64_t purge_delay_ms; /* after which ranges went last */
 
 /* ---- Hash tables ---------------------------------------------------------------------------------- */
 
@@ -241,13 +243,14 @@ static struct range *find_smaller(size_t size)
 
 /* Takes the next range to be given back off the cache: all of one that is due, of one that is only too much no more
  * than that; NULL: none. */
-static struct range *take_for_purge(uint64_t before_ms, size_t keep_bytes)
+static struct range *take_for_purge(uint64_t before_ms, size_t keep_bytes, bool *is_due)
 {
 	struct range *range = oldest;
 	size_t cached = hkm_counted(&kept_bytes);
 	if (range == NULL)
 		return NULL;
 	bool due = range->kept_since_ms < before_ms;
+	*is_due = due;
 	if (!due && cached <= keep_bytes)
 		return NULL;
 	kept_remove(range);
@@ -256,17 +259,34 @@ static struct range *take_for_purge(uint64_t before_ms, size_t keep_bytes)
 	return range;
 }
 
-size_t hkm_big_purge(uint64_t before_ms, size_t keep_bytes)
+/* `size` bytes are given back: because of their age, or because there are more than `limited` says there may be. */
+static void note_purge(size_t size, bool aged, bool limited, uint64_t now_ms)
+{
+	if (aged)
+		hkm_regret_give(&hkm_big_aged, size, now_ms, now_ms + 3 * purge_delay_ms);
+	else if (limited)
+		hkm_regret_give(&hkm_big_surplus, size, now_ms, now_ms + purge_delay_ms);
+}
+
+/* `limited`: keep_bytes is the policy's limit, and not what room must be made for. */
+static size_t purge(uint64_t before_ms, size_t keep_bytes, bool limited)
 {
 	size_t bytes = 0;
+	bool aged;
 	if (hkm_counted(&kept_count) == 0)
 		return 0;
+	uint64_t now_ms = hkm_os_now_ms();
 	for (;;) {
 		struct range *released[RELEASES];
 		unsigned count = 0;
 		hkm_lock_acquire(&hkm_big_lock);
-		while (count < RELEASES && (released[count] = take_for_purge(before_ms, keep_bytes)) != NULL)
+		if (before_ms != 0 && before_ms <= now_ms)
+			purge_delay_ms = now_ms - before_ms;
+		while (count < RELEASES && (released[count] = take_for_purge(before_ms, keep_bytes, &aged)) != NULL) {
+			if (before_ms <= now_ms)
+				note_purge(released[count]->size, aged, limited, now_ms);
 			hkm_count(&purged_bytes, released[count++]->size);
+		}
 		hkm_lock_release(&hkm_big_lock);
 		for (unsigned i = 0; i < count; i++) {
 			bytes += released[i]->size;
@@ -276,6 +296,11 @@ size_t hkm_big_purge(uint64_t before_ms, size_t keep_bytes)
 		if (count < RELEASES)
 			return bytes;
 	}
+}
+
+size_t hkm_big_purge(uint64_t before_ms, size_t keep_bytes)
+{
+	return purge(before_ms, keep_bytes, false);
 }
 
 /* `growth` bytes of fresh memory are about to be used: as much of the cache's oldest goes, but for what blocks of
@@ -301,6 +326,21 @@ static void advise(const struct hkm_policy *policy, const struct range *range, h
 		hkm_os_huge_pages(range->start, range->size, true);
 }
 
+/* The first `size` bytes of a kept range are handed out; called before the range is changed. */
+static void note_reuse(const struct range *range, size_t size)
+{
+	hkm_regret_reuse(&hkm_big_aged, hkm_min(size, range->size), range->kept_since_ms, hkm_os_now_ms(), purge_delay_ms);
+}
+
+/* `size` bytes are asked for that are not there. Takes the lock. */
+static void note_fresh(size_t size)
+{
+	uint64_t now = hkm_os_now_ms();
+	hkm_lock_acquire(&hkm_big_lock);
+	hkm_regret_ask(&hkm_big_surplus, hkm_regret_ask(&hkm_big_aged, size, now), now);
+	hkm_lock_release(&hkm_big_lock);
+}
+
 /* Takes a kept range that fits, cut to size; NULL: none. */
 static struct range *take_fitting(const struct hkm_policy *policy, size_t size, size_t alignment)
 {
@@ -308,6 +348,7 @@ static struct range *take_fitting(const struct hkm_policy *policy, size_t size, 
 	struct range *range = find_fitting(size, alignment);
 	if (range != NULL) {
 		kept_remove(range);
+		note_reuse(range, size);
 		if (range->size > size + size / 1000 * (policy->big_surplus - 1000))
 			cut(range, size);
 	}
@@ -321,11 +362,14 @@ static struct range *take_grown(const struct hkm_policy *policy, size_t size, hk
 {
 	hkm_lock_acquire(&hkm_big_lock);
 	struct range *range = find_smaller(size);
-	if (range != NULL)
+	if (range != NULL) {
 		kept_remove(range);
+		note_reuse(range, size);
+	}
 	hkm_lock_release(&hkm_big_lock);
 	if (range == NULL)
 		return NULL;
+	note_fresh(size - range->size);
 	make_room(size - range->size);
 	char *start = hkm_os_remap(range->start, range->size, size, true);
 	hkm_lock_acquire(&hkm_big_lock);
@@ -349,6 +393,7 @@ static struct range *take_new(const struct hkm_policy *policy, size_t size, size
 	struct range *range = hkm_meta_alloc(sizeof *range);
 	if (range == NULL)
 		return NULL;
+	note_fresh(size);
 	make_room(size);
 	if (wants_huge_pages(policy, size, hints))
 		alignment = hkm_max(alignment, HUGE_PAGE);
@@ -419,7 +464,7 @@ bool hkm_big_free(const struct hkm_policy *policy, void *pointer)
 	}
 	hkm_lock_release(&hkm_big_lock);
 	if (range != NULL && keeps)
-		hkm_big_purge(0, policy->big_cache_bytes);
+		purge(0, policy->big_cache_bytes, true);
 	else if (range != NULL)
 		release_at_once(range);
 	return range != NULL;

@@ -17,6 +17,7 @@
 #ifndef HKM_BIG_H
 #define HKM_BIG_H
 
+#include "base/regret.h"
 #include "policy/policy.h"
 #include "sites/rules.h"
 
@@ -52,6 +53,10 @@ struct hkm_big_stats {
 
 /* Each figure is right for some moment of the call. */
 void hkm_big_stats(struct hkm_big_stats *stats);
+
+/* What became of ranges that were given back because of their age, and because there were too many of them. Reuse is
+ * counted under the first. Constant addresses. */
+extern struct hkm_regret hkm_big_aged, hkm_big_surplus;
 
 /* Bytes kept (advice). */
 size_t hkm_big_cached(void);

@@ -10,8 +10,9 @@
 #include "learn/prices.h"
 
 #define SETTLE_WINDOWS 4u     /* nobody waits longer for a change to settle */
-#define UCB_C 1.5            /* the seed's */
+#define UCB_C 0.2            /* the seed's is 1.5; see docs/design/learning-controllers.md */
 #define DYNAMIC_LEAST 0.02   /* share of the Mid bytes that a dynamic class must save */
+#define EVIDENCE_WINDOWS 16u /* the mean forgets windows before the last so many */
 #define TEMPERATURE 100.0    /* of the softmax over ratings, in Elo points */
 
 uint64_t hkm_settle_ms(const struct hkm_actuators *actuators, const struct hkm_policy *base)
@@ -37,7 +38,8 @@ static bool propose_capacity(struct hkm_actuators *actuators, const struct hkm_p
 		proposal->to += proposal->policy.cache_blocks[class];
 		ghosts += window->ghost_hits[class];
 	}
-	double cached = (double)window->totals.cached, share = cached < -bytes ? 1 : -bytes / (cached + 1);
+	double cached = window->cached, share = cached < -bytes ? 1 : -bytes / (cached + 1);
+	proposal->counted = direction > 0;
 	proposal->gain = direction > 0 ? hkm_per_operation(window, ghosts * window->entry_ns) :
 					 hkm_rent(window, cached * share) - HKM_RISK * share * hkm_period_l1_risk(window);
 	return bytes != 0;
@@ -131,6 +133,8 @@ static bool propose_dynamic(struct hkm_actuators *actuators, const struct hkm_pe
 		.gain = hkm_rent(window, more * (double)window->totals.mid_out) +
 			hkm_per_operation(window, more * window->faults * window->fault_ns),
 		.settle_ms = hkm_settle_ms(actuators, base),
+		.counted = true,
+		.moves = true,
 		.policy = *base,
 	};
 	for (unsigned i = 0; i < 2; i++) {
@@ -154,7 +158,7 @@ static bool propose_strategy(struct hkm_actuators *actuators, const struct hkm_p
 		.why = hkm_strategy_name(choice),
 		.from = actuators->strategy,
 		.to = choice,
-		.gain = hkm_strategy_promise(choice, window) * window->objective,
+		.gain = hkm_strategy_promise(choice, window),
 		.settle_ms = hkm_settle_ms(actuators, base),
 		.policy = actuators->standard,
 	};
@@ -203,6 +207,18 @@ void hkm_actuators_see(struct hkm_actuators *actuators, const struct hkm_period 
 	}
 }
 
+void hkm_actuators_gather(struct hkm_actuators *actuators, const struct hkm_period *window)
+{
+	hkm_period_mean(&actuators->evidence, actuators->evidence_count, window);
+	if (actuators->evidence_count < EVIDENCE_WINDOWS)
+		actuators->evidence_count++;
+}
+
+void hkm_actuators_start_evidence(struct hkm_actuators *actuators)
+{
+	actuators->evidence_count = 0;
+}
+
 /* Failures are remembered by direction where there is one, else by choice. */
 static unsigned *failures_of(struct hkm_actuators *actuators, const struct hkm_proposal *proposal)
 {
@@ -232,9 +248,10 @@ static bool propose(struct hkm_actuators *actuators, const struct hkm_period *wi
 	}
 }
 
-bool hkm_actuators_propose(struct hkm_actuators *actuators, const struct hkm_period *window,
-			   const struct hkm_policy *base, double least, struct hkm_proposal *proposal)
+bool hkm_actuators_propose(struct hkm_actuators *actuators, const struct hkm_policy *base, double least, bool counted,
+			   struct hkm_proposal *proposal)
 {
+	const struct hkm_period *window = &actuators->evidence;
 	bool found = false;
 	for (unsigned actuator = 0; actuator < HKM_ACTUATORS; actuator++) {
 		for (int direction = -1; direction <= 1; direction += 2) {
@@ -245,7 +262,7 @@ bool hkm_actuators_propose(struct hkm_actuators *actuators, const struct hkm_per
 			unsigned failures = *failures_of(actuators, &candidate);
 			/* Each failure quarters what it promises. */
 			candidate.gain /= (double)(1u << 2 * (failures < 8 ? failures : 8));
-			if (candidate.gain <= least)
+			if (candidate.gain <= least || (counted && !candidate.counted))
 				continue;
 			least = candidate.gain;
 			*proposal = candidate;

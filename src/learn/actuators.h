@@ -51,6 +51,8 @@ struct hkm_proposal {
 	const char *what, *why;
 	double from, to;
 	double gain;           /* of the objective, expected */
+	bool counted;          /* `gain` counts what would have happened; else it is a hope */
+	bool moves;            /* blocks move to other spans: the first windows cost, whatever comes after */
 	uint64_t dwell_ms;     /* shortest trial */
 	uint64_t settle_ms;    /* until its effect on memory shows */
 	struct hkm_policy policy; /* the whole new policy */
@@ -67,18 +69,24 @@ struct hkm_actuators {
 	uint32_t demand[HKM_DEMAND_BUCKETS]; /* decaying sum of the windows' histograms */
 	uint32_t demand_seen[HKM_DEMAND_BUCKETS];
 	struct hkm_policy standard;          /* what strategies are made from */
+	struct hkm_period evidence;          /* mean of windows under the base */
+	unsigned evidence_count;
 };
 
 void hkm_actuators_start(struct hkm_actuators *actuators, const struct hkm_learn_settings *settings,
 			 const struct hkm_policy *policy);
 
-/* A window's evidence that is gathered over windows. Once per window. */
+/* A window's histogram of requests, which fades. Once per window. */
 void hkm_actuators_see(struct hkm_actuators *actuators, const struct hkm_period *window);
 
-/* The change of `base` that promises most, if it promises more than `least` of the objective.
- * Result: whether there is one. */
-bool hkm_actuators_propose(struct hkm_actuators *actuators, const struct hkm_period *window,
-			   const struct hkm_policy *base, double least, struct hkm_proposal *proposal);
+/* A window under the base, or, in the second case, another base or workload: what was gathered no longer holds. */
+void hkm_actuators_gather(struct hkm_actuators *actuators, const struct hkm_period *window);
+void hkm_actuators_start_evidence(struct hkm_actuators *actuators);
+
+/* The change of `base` that promises most, by what was gathered, if that is more than `least` of the objective.
+ * `counted`: only those whose promise is counted. Result: whether there is one. */
+bool hkm_actuators_propose(struct hkm_actuators *actuators, const struct hkm_policy *base, double least, bool counted,
+			   struct hkm_proposal *proposal);
 
 /* A trial is over. `improvement`: share of the objective that it saved, below 0 if it cost. */
 void hkm_actuators_learn(struct hkm_actuators *actuators, const struct hkm_proposal *proposal, bool kept,

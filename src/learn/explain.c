@@ -37,6 +37,11 @@ void hkm_explain_window(struct hkm_text *text, const struct hkm_report *report)
 	put_member(text, "page_faults", window->faults);
 	put_member(text, "fault_ns", window->fault_ns);
 	put_member(text, "entry_ns", window->entry_ns);
+	put_member(text, "purged_for_age", window->aged);
+	put_member(text, "asked_again", window->again);
+	put_member(text, "reused", window->dirty_reused + window->big_reused);
+	put_member(text, "reused_late", window->late);
+	put_member(text, "surplus_asked_again", window->dirty_again + window->big_again);
 	hkm_text_put(text, "}\n");
 }
 

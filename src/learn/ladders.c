@@ -5,91 +5,135 @@
 
 #define MIB 1048576.0
 
-static double refill_up(const struct hkm_period *window)
+/* A step multiplies by four, or divides: so much of what is kept goes then. */
+#define SHRUNK 0.75
+
+/* Refills of a class whose blocks are used up before the next: those that a larger batch would spare. A thread that ends,
+ * or a class that is asked for a block now and then, leaves most of a batch behind. */
+static double spared_refills(const struct hkm_period *window, const struct hkm_policy *policy)
 {
-	return hkm_per_operation(window, window->refills * window->entry_ns) / 2;
+	double spared = 0;
+	for (unsigned class = 0; class < HKM_TINY_CLASSES; class++) {
+		double refills = window->class_refills[class];
+		double batch = (double)hkm_min(policy->refill_blocks, policy->refill_bytes / hkm_tiny_size(class));
+		if (refills > 0) {
+			double used = window->class_allocations[class] / refills / (batch > 1 ? batch : 1);
+			spared += refills * (used < 1 ? used : 1);
+		}
+	}
+	return spared;
 }
 
-static double refill_down(const struct hkm_period *window)
+static double refill_up(const struct hkm_period *window, const struct hkm_policy *policy)
 {
-	return hkm_rent(window, hkm_idle_bytes(window)) * window->tiny_requests / (window->operations + 1) / 50;
+	return hkm_per_operation(window, spared_refills(window, policy) * window->entry_ns) / 2;
 }
 
-static double hot_up(const struct hkm_period *window)
+/* Each block that is carved in vain costs a few nanoseconds. */
+static double refill_down(const struct hkm_period *window, const struct hkm_policy *policy)
 {
-	return hkm_per_operation(window, window->refills * window->entry_ns) / 4;
+	double wasted = window->refills - spared_refills(window, policy), size = 256;
+	return hkm_per_operation(window, wasted * policy->refill_bytes / size * SHRUNK * 2) -
+	       hkm_per_operation(window, spared_refills(window, policy) * window->entry_ns);
 }
 
-static double hot_down(const struct hkm_period *window)
+static double hot_up(const struct hkm_period *window, const struct hkm_policy *policy)
 {
-	return hkm_rent(window, hkm_idle_bytes(window)) * window->tiny_requests / (window->operations + 1) / 20 -
-	       HKM_RISK * window->tiny_requests / (window->operations + 1);
+	return refill_up(window, policy) / 2;
 }
 
-static double empty_up(const struct hkm_period *window)
+/* Slabs that come and go are slices that are reused. */
+static double empty_up(const struct hkm_period *window, const struct hkm_policy *policy)
 {
-	return hkm_per_operation(window, window->refills * window->entry_ns) / 10;
+	(void)policy;
+	double share = window->tiny_requests / (window->operations + 1);
+	return hkm_per_operation(window, share * window->dirty_reused / HKM_SLICE_SIZE * window->entry_ns) / 2;
 }
 
-static double empty_down(const struct hkm_period *window)
+static double empty_down(const struct hkm_period *window, const struct hkm_policy *policy)
 {
-	return hkm_rent(window, (double)window->totals.empty_slabs);
+	(void)policy;
+	return hkm_rent(window, window->empty_slabs);
 }
 
-static double delay_down(const struct hkm_period *window)
+/* What was asked for again would still have been there; it, and what was not, would have lain there longer. */
+static double delay_up(const struct hkm_period *window, const struct hkm_policy *policy)
 {
-	return hkm_rent(window, (double)(window->totals.dirty + window->totals.big_cached)) / 2 -
-	       HKM_RISK * hkm_period_l2_risk(window);
+	double in_vain = window->aged > window->again ? window->aged - window->again : 0;
+	double delays = window->length_ms > 0 ? policy->purge_delay_ms / window->length_ms : 0;
+	return hkm_fault_price(window, window->again) - hkm_rent(window, (window->again + 3 * in_vain) * delays);
 }
 
-static double dirty_up(const struct hkm_period *window)
+static double delay_down(const struct hkm_period *window, const struct hkm_policy *policy)
 {
-	return hkm_fault_again(window) / 2;
+	(void)policy;
+	return SHRUNK * hkm_rent(window, window->dirty + window->big_cached) - hkm_fault_price(window, window->late);
 }
 
-static double dirty_down(const struct hkm_period *window)
+/* Bytes that went because there were too many, and came back within the delay. */
+static double surplus_price(const struct hkm_period *window, const struct hkm_policy *policy, double bytes)
 {
-	return hkm_rent(window, (double)window->totals.dirty) / 2;
+	double delays = window->length_ms > 0 ? policy->purge_delay_ms / window->length_ms : 0;
+	return hkm_fault_price(window, bytes) - hkm_rent(window, bytes * (delays < 1 ? delays : 1));
 }
 
-static double big_up(const struct hkm_period *window)
+static double dirty_up(const struct hkm_period *window, const struct hkm_policy *policy)
 {
-	return window->big_misses > 0 ? hkm_fault_again(window) / 2 : 0;
+	return surplus_price(window, policy, window->dirty_again);
 }
 
-static double big_down(const struct hkm_period *window)
+static double dirty_down(const struct hkm_period *window, const struct hkm_policy *policy)
 {
-	return hkm_rent(window, (double)window->totals.big_cached) / 2 - HKM_RISK * hkm_period_l2_risk(window);
+	(void)policy;
+	return SHRUNK * (hkm_rent(window, window->dirty) - hkm_fault_price(window, window->dirty_reused));
 }
 
-/* What caches hold in vain while they are full: misses that larger ones would have served. */
-static double cache_up(const struct hkm_period *window)
+static double big_up(const struct hkm_period *window, const struct hkm_policy *policy)
 {
-	double ghosts = 0;
+	return surplus_price(window, policy, window->big_again);
+}
+
+static double big_down(const struct hkm_period *window, const struct hkm_policy *policy)
+{
+	(void)policy;
+	return SHRUNK * (hkm_rent(window, window->big_cached) - hkm_fault_price(window, window->big_reused));
+}
+
+/* Misses that larger caches would have served, if it is their sum that is the bound. */
+static double cache_up(const struct hkm_period *window, const struct hkm_policy *policy)
+{
+	double ghosts = 0, limit = (double)policy->cache_bytes, share = window->held / 1000 * policy->cache_share;
 	for (unsigned class = 0; class < HKM_ACE_CLASSES; class++)
 		ghosts += window->ghost_hits[class];
-	return hkm_per_operation(window, ghosts * window->entry_ns) / 2;
+	return window->cached > (share > limit ? share : limit) / 2 ?
+	       hkm_per_operation(window, ghosts * window->entry_ns) / 2 : 0;
 }
 
-static double cache_down(const struct hkm_period *window)
+static double cache_down(const struct hkm_period *window, const struct hkm_policy *policy)
 {
-	return hkm_rent(window, (double)window->totals.cached) / 2 - HKM_RISK * hkm_period_l1_risk(window);
+	double share = window->held / 1000 * policy->cache_share;
+	if (share > (double)policy->cache_bytes)
+		return 0; /* it is not the bound */
+	return SHRUNK * hkm_rent(window, window->cached) - hkm_period_l1_risk(window) / 2;
 }
 
 static double cache_level(const struct hkm_period *window)
 {
-	return (double)window->totals.cached;
+	return window->cached;
 }
 
 static double dirty_level(const struct hkm_period *window)
 {
-	return (double)window->totals.dirty;
+	return window->dirty;
 }
 
 static double big_level(const struct hkm_period *window)
 {
-	return (double)window->totals.big_cached;
+	return window->big_cached;
 }
+
+/* What a move promises. */
+typedef double promise_of(const struct hkm_period *window, const struct hkm_policy *policy);
 
 struct ladder {
 	const char *what;
@@ -98,7 +142,8 @@ struct ladder {
 	double least, most;   /* where learning stops; 0 may be the least */
 	double first;         /* the step above 0 */
 	double factor;
-	double (*up)(const struct hkm_period *), (*down)(const struct hkm_period *); /* what a move promises */
+	promise_of *up, *down;   /* NULL: nothing speaks for a step in this direction */
+	bool counted;            /* its promises count what would have happened */
 	double (*level)(const struct hkm_period *); /* what is used of it: going down starts there; NULL: all */
 	const char *why_up, *why_down;
 };
@@ -106,19 +151,19 @@ struct ladder {
 #define FIELD(name) #name, offsetof(struct hkm_policy, name), sizeof(((struct hkm_policy *)0)->name) == 8
 
 static const struct ladder ladders[HKM_LADDERS] = {
-	{ FIELD(purge_delay_ms), 10, 20000, 10, 4, hkm_fault_again, delay_down, NULL,
-	  "memory that was given back is touched again", "free memory lies resident" },
-	{ FIELD(big_cache_bytes), 0, 4096 * MIB, 16 * MIB, 4, big_up, big_down, big_level,
-	  "mappings that were given back are asked for again", "freed mappings lie unused" },
-	{ FIELD(dirty_bytes), 4 * MIB, 4096 * MIB, 4 * MIB, 4, dirty_up, dirty_down, dirty_level,
-	  "memory that was given back is touched again", "free memory lies resident" },
-	{ FIELD(cache_bytes), 65536, 256 * MIB, 65536, 4, cache_up, cache_down, cache_level,
+	{ FIELD(purge_delay_ms), 10, 20000, 10, 4, delay_up, delay_down, true, NULL,
+	  "memory that was given back for its age is asked for again", "free memory lies resident" },
+	{ FIELD(big_cache_bytes), 0, 4096 * MIB, 16 * MIB, 4, big_up, big_down, true, big_level,
+	  "surplus mappings that were given back are asked for again", "freed mappings lie unused" },
+	{ FIELD(dirty_bytes), 4 * MIB, 4096 * MIB, 4 * MIB, 4, dirty_up, dirty_down, true, dirty_level,
+	  "surplus memory that was given back is asked for again", "free memory lies resident" },
+	{ FIELD(cache_bytes), 65536, 256 * MIB, 65536, 4, cache_up, cache_down, false, cache_level,
 	  "misses that larger caches would have served", "blocks lie in caches" },
-	{ FIELD(refill_bytes), 1024, 65536, 1024, 4, refill_up, refill_down, NULL,
+	{ FIELD(refill_bytes), 1024, 65536, 1024, 4, refill_up, refill_down, false, NULL,
 	  "hot lists run empty", "blocks are carved that nobody asks for" },
-	{ FIELD(hot_bytes), 4096, 1048576, 4096, 4, hot_up, hot_down, NULL,
-	  "hot lists run empty", "hot lists hold on to slabs" },
-	{ FIELD(empty_slabs), 0, 64, 1, 4, empty_up, empty_down, NULL,
+	{ FIELD(hot_bytes), 4096, 1048576, 4096, 4, hot_up, NULL, false, NULL,
+	  "hot lists run empty", "" },
+	{ FIELD(empty_slabs), 0, 64, 1, 4, empty_up, empty_down, false, NULL,
 	  "slabs come and go", "slabs are kept empty" },
 };
 
@@ -163,19 +208,13 @@ static void set_companions(const struct ladder *ladder, struct hkm_policy *polic
 		policy->hot_blocks = (uint32_t)hkm_max(512, policy->hot_bytes / 128);
 }
 
-/* What a move promises. A bound that is far from being reached promises little. */
-static double promise(const struct ladder *ladder, const struct hkm_period *window, double value, int direction)
-{
-	if (direction < 0)
-		return ladder->down(window);
-	double used = ladder->level != NULL && value > 0 ? 2 * ladder->level(window) / value : 1;
-	return ladder->up(window) * (used > 1 ? 1 : used < 0.25 ? 0.25 : used);
-}
-
 bool hkm_ladder_propose(const struct hkm_actuators *actuators, const struct hkm_period *window,
 			const struct hkm_policy *base, unsigned index, int direction, struct hkm_proposal *proposal)
 {
 	const struct ladder *ladder = &ladders[index];
+	promise_of *promise = direction > 0 ? ladder->up : ladder->down;
+	if (promise == NULL)
+		return false;
 	double value = get(ladder, base), next = next_step(ladder, window, value, direction);
 	if (direction > 0 ? next <= value : next >= value)
 		return false;
@@ -185,8 +224,9 @@ bool hkm_ladder_propose(const struct hkm_actuators *actuators, const struct hkm_
 		.why = direction > 0 ? ladder->why_up : ladder->why_down,
 		.from = value,
 		.to = next,
-		.gain = promise(ladder, window, value, direction),
-		.settle_ms = ladder->level != NULL ? hkm_settle_ms(actuators, base) : 0,
+		.gain = promise(window, base),
+		.counted = ladder->counted,
+		.settle_ms = ladder->counted || ladder->level != NULL ? hkm_settle_ms(actuators, base) : 0,
 		.policy = *base,
 	};
 	set(ladder, &proposal->policy, next);

@@ -13,11 +13,20 @@
 #define QUIET_ENOUGH 3u      /* windows without a proposal before it freezes */
 #define SETTLE 1u            /* windows after a change of the policy that nobody counts */
 #define LEAST_GAIN 0.01      /* share of the objective */
-#define NOISE_AT_FIRST 0.02
+#define LEAST_HOPE 0.05      /* the same for a promise that is not counted, and where it is frozen */
+#define NOISE_AT_FIRST 0.1
 #define NOISE_LEAST 0.002
 #define NOISE_MOST 0.5        /* a step beyond is not noise but something that happened */
-#define ALARM 3.0            /* times the control */
 #define CERTAINTY 2.5        /* standard deviations */
+#define COUNTED_LEAST 2u     /* windows of a trial before what was counted and what is measured decide */
+
+/* Credit, in windows of the control's objective. */
+#define CREDIT_FIRST 0.5
+#define CREDIT_MOST 2.0
+#define CREDIT_A_WINDOW 0.01 /* so much worse than the options' policy may all trials together make it */
+#define CREDIT_OF_GAIN 0.1   /* of what was gained */
+#define CREDIT_A_TRIAL 0.25  /* what a trial may be expected to cost */
+#define DEBIT_MOST 0.4
 
 #define RESTLESS_WINDOWS 12u /* changes of the mix closer than this are restless */
 #define RESTLESS_MOST 3u
@@ -60,6 +69,46 @@ static void observe(struct hkm_learner *learner, struct hkm_level *level, const 
 			learner->noise = NOISE_LEAST;
 	}
 	level_add(level, window);
+}
+
+/* One window is left of a level: what it says still counts, but what comes counts as much. */
+static void level_fade(struct hkm_level *level)
+{
+	if (level->count > 1) {
+		level->weight /= level->count;
+		level->count = 1;
+	}
+}
+
+/* ---- Credit ------------------------------------------------------------------------------------------------ */
+
+/* Trials cost: all of them together no more than a share of what the run would have cost without (conservative
+ * exploration: Wu, Shariff, Lattimore and Szepesvari, "Conservative Bandits", 2016). A window under the base earns that
+ * share, and some of what the base saves over the first; a trial that fails pays for what it was worse than its control. */
+
+static void earn(struct hkm_learner *learner)
+{
+	double gained = learner->objective_first > 0 ? 1 - learner->control.mean / learner->objective_first : 0;
+	learner->credit += CREDIT_A_WINDOW + (gained > 0 ? CREDIT_OF_GAIN * gained : 0);
+	if (learner->credit > CREDIT_MOST)
+		learner->credit = CREDIT_MOST;
+}
+
+static void pay(struct hkm_learner *learner)
+{
+	if (learner->debit > 0)
+		learner->credit -= learner->debit;
+}
+
+/* A window of a trial. Result: it has cost more than noise can explain, and than is to be spent on one trial. */
+static bool is_too_dear(struct hkm_learner *learner, const struct hkm_period *window)
+{
+	if (learner->control.mean <= 0)
+		return false;
+	learner->debit += window->objective / learner->control.mean - 1;
+	learner->debit_windows++;
+	double by_chance = CERTAINTY * learner->noise * __builtin_sqrt(learner->debit_windows);
+	return learner->debit > (by_chance > DEBIT_MOST ? by_chance : DEBIT_MOST);
 }
 
 /* ---- The mix of requests --------------------------------------------------------------------------------------- */
@@ -205,6 +254,7 @@ static bool leave_mix(struct hkm_learner *learner, const struct hkm_period *wind
 	context_save(learner);
 	learner->mix_known = false;
 	start_learning(learner, window->now_ms);
+	hkm_actuators_start_evidence(&learner->actuators);
 	*policy = learner->base;
 	return publish;
 }
@@ -230,48 +280,76 @@ static double worth_a_trial(const struct hkm_learner *learner)
 	return share * learner->control.mean;
 }
 
-static bool step_learn(struct hkm_learner *learner, const struct hkm_period *window, struct hkm_policy *policy,
-		       struct hkm_decision *decision)
+/* Looks for something to try; puts it into learner->trial. */
+static bool find_trial(struct hkm_learner *learner, double least_share)
 {
-	observe(learner, &learner->control, window);
-	if (learner->control.count < (learner->trials == 0 ? CONTROL_FIRST : CONTROL_AGAIN))
+	double control = learner->control.mean, least = worth_a_trial(learner);
+	if (learner->trials >= TRIALS_MOST)
 		return false;
-	if (learner->objective_first <= 0)
-		learner->objective_first = learner->control.mean;
-	bool worth = learner->trials < TRIALS_MOST &&
-		     hkm_actuators_propose(&learner->actuators, window, &learner->base, worth_a_trial(learner),
-					   &learner->trial);
-	if (!worth) {
-		if (++learner->quiet >= QUIET_ENOUGH) {
-			decide(learner, decision, HKM_EVENT_FREEZE, "nothing left that is worth a trial");
-			freeze(learner, window->now_ms);
-		}
+	if (least < least_share * control)
+		least = least_share * control;
+	struct hkm_proposal *trial = &learner->trial;
+	bool rich = learner->credit >= CREDIT_A_TRIAL;
+	/* Without credit, or where it is frozen, only what is counted, and much: it is expected to earn what it costs. */
+	if (!rich && least < LEAST_HOPE * control)
+		least = LEAST_HOPE * control;
+	if (!hkm_actuators_propose(&learner->actuators, &learner->base, least, !rich || least_share > 0, trial))
 		return false;
-	}
+	return trial->counted || trial->gain > LEAST_HOPE * control;
+}
+
+static void begin_trial(struct hkm_learner *learner, const struct hkm_period *window, struct hkm_policy *policy,
+			struct hkm_decision *decision)
+{
 	learner->quiet = 0;
 	learner->trials++;
 	learner->tried = (struct hkm_level){ 0 };
+	learner->debit = 0;
+	learner->debit_windows = 0;
 	settle(learner, window->now_ms);
 	learner->trial_began_ms = window->now_ms;
 	decide(learner, decision, HKM_EVENT_TRY, learner->trial.why);
 	enter_state(learner, HKM_CANARY, window->now_ms);
 	*policy = learner->trial.policy;
-	return true;
+}
+
+static bool step_learn(struct hkm_learner *learner, const struct hkm_period *window, struct hkm_policy *policy,
+		       struct hkm_decision *decision)
+{
+	observe(learner, &learner->control, window);
+	hkm_actuators_gather(&learner->actuators, window);
+	earn(learner);
+	if (learner->control.count < (learner->trials == 0 ? CONTROL_FIRST : CONTROL_AGAIN))
+		return false;
+	if (learner->objective_first <= 0)
+		learner->objective_first = learner->control.mean;
+	if (find_trial(learner, 0)) {
+		begin_trial(learner, window, policy, decision);
+		return true;
+	}
+	if (++learner->quiet >= QUIET_ENOUGH) {
+		decide(learner, decision, HKM_EVENT_FREEZE, "nothing left that is worth a trial");
+		freeze(learner, window->now_ms);
+	}
+	return false;
 }
 
 static void keep(struct hkm_learner *learner, uint64_t now_ms, struct hkm_decision *decision)
 {
 	decide(learner, decision, HKM_EVENT_KEEP, learner->trial.why);
+	pay(learner);
 	learner->base = learner->trial.policy;
 	learner->control = learner->tried;
+	hkm_actuators_start_evidence(&learner->actuators);
 	enter_state(learner, HKM_LEARN, now_ms);
 }
 
 static void roll_back(struct hkm_learner *learner, uint64_t now_ms, const char *why, struct hkm_decision *decision)
 {
 	decide(learner, decision, HKM_EVENT_ROLLBACK, why);
+	pay(learner);
 	settle(learner, now_ms);
-	learner->control.count = learner->control.count > 0 ? 1 : 0;
+	level_fade(&learner->control);
 	enter_state(learner, HKM_LEARN, now_ms);
 }
 
@@ -283,40 +361,73 @@ static double uncertainty(const struct hkm_learner *learner)
 	return CERTAINTY * learner->noise * control->mean * __builtin_sqrt(variance);
 }
 
+/* The share of the objective that the trial is believed to save: what was counted, with an error as large as itself, and
+ * what is measured, with its own, each weighing by its certainty. Without noise the measurement decides. */
+static double believed(const struct hkm_learner *learner)
+{
+	double control = learner->control.mean;
+	if (control <= 0)
+		return 0;
+	double counted = learner->trial.gain / control, measured = 1 - learner->tried.mean / control;
+	if (counted > 1)
+		counted = 1;
+	double error = uncertainty(learner) / CERTAINTY / control;
+	error *= error;
+	return (counted * error + measured * counted * counted) / (error + counted * counted);
+}
+
+static bool end_trial(struct hkm_learner *learner, uint64_t now_ms, bool kept, const char *why, struct hkm_policy *policy,
+		      struct hkm_decision *decision)
+{
+	double control = learner->control.mean, better = control - learner->tried.mean;
+	hkm_actuators_learn(&learner->actuators, &learner->trial, kept, control > 0 ? better / control : 0);
+	if (kept) {
+		keep(learner, now_ms, decision);
+		return false;
+	}
+	roll_back(learner, now_ms, why, decision);
+	*policy = learner->base;
+	return true;
+}
+
 static bool step_canary(struct hkm_learner *learner, const struct hkm_period *window, struct hkm_policy *policy,
 			struct hkm_decision *decision)
 {
 	observe(learner, &learner->tried, window);
 	double control = learner->control.mean, better = control - learner->tried.mean, sure = uncertainty(learner);
 	double margin = LEAST_GAIN * control;
+	unsigned count = learner->tried.count;
 	bool dwelt = window->now_ms - learner->trial_began_ms >= learner->trial.dwell_ms;
-	bool kept = dwelt && better > margin && better > sure;
-	bool worse = better < -(sure + margin);
-	bool over = dwelt && learner->tried.count >= (better > margin ? TRIAL_LONGEST : TRIAL_MOST);
+	bool counted = learner->trial.counted && count >= COUNTED_LEAST && believed(learner) > LEAST_GAIN;
+	bool kept = dwelt && ((better > margin && better > sure) || counted);
+	bool worse = count >= COUNTED_LEAST && better < -(sure + margin);
+	bool over = dwelt && count >= (better > margin ? TRIAL_LONGEST : TRIAL_MOST);
 	if (!kept && !worse && !over)
 		return false;
-	hkm_actuators_learn(&learner->actuators, &learner->trial, kept, control > 0 ? better / control : 0);
-	if (kept) {
-		keep(learner, window->now_ms, decision);
-		return false;
-	}
-	roll_back(learner, window->now_ms, worse ? "worse than before" : "no better than the noise", decision);
-	*policy = learner->base;
-	return true;
+	return end_trial(learner, window->now_ms, kept, worse ? "worse than before" : "no better than the noise", policy,
+			 decision);
 }
 
-static void step_frozen(struct hkm_learner *learner, const struct hkm_period *window, struct hkm_decision *decision)
+static bool step_frozen(struct hkm_learner *learner, const struct hkm_period *window, struct hkm_policy *policy,
+			struct hkm_decision *decision)
 {
+	observe(learner, &learner->control, window);
+	hkm_actuators_gather(&learner->actuators, window);
+	earn(learner);
 	if (learner->frozen.count < FROZEN_REFERENCE) {
-		observe(learner, &learner->frozen, window);
-		return;
+		level_add(&learner->frozen, window);
+		return false;
 	}
-	if (learner->frozen.mean <= 0 ||
-	    !hkm_change_add(&learner->cost_change, window->objective / learner->frozen.mean))
-		return;
-	learner->control = learner->frozen;
-	decide(learner, decision, HKM_EVENT_THAW, "the objective has changed");
-	start_learning(learner, window->now_ms);
+	if (find_trial(learner, LEAST_HOPE)) {
+		begin_trial(learner, window, policy, decision);
+		return true;
+	}
+	if (learner->frozen.mean > 0 && hkm_change_add(&learner->cost_change, window->objective / learner->frozen.mean)) {
+		learner->control = learner->frozen;
+		decide(learner, decision, HKM_EVENT_THAW, "the objective has changed");
+		start_learning(learner, window->now_ms);
+	}
+	return false;
 }
 
 void hkm_learner_start(struct hkm_learner *learner, const struct hkm_learn_settings *settings,
@@ -325,6 +436,7 @@ void hkm_learner_start(struct hkm_learner *learner, const struct hkm_learn_setti
 	memset(learner, 0, sizeof *learner);
 	learner->base = *policy;
 	learner->noise = NOISE_AT_FIRST;
+	learner->credit = CREDIT_FIRST;
 	hkm_actuators_start(&learner->actuators, settings, policy);
 	hkm_change_start(&learner->mix_change, MIX_TOLERANCE, MIX_THRESHOLD);
 	start_learning(learner, 0);
@@ -332,16 +444,22 @@ void hkm_learner_start(struct hkm_learner *learner, const struct hkm_learn_setti
 		freeze(learner, 0);
 }
 
-/* A trial that costs so much is not waited for to settle. */
-static bool is_alarming(const struct hkm_learner *learner, const struct hkm_period *window)
+/* Whether the trial under way ends here. What moves blocks costs at first, whatever comes after. */
+static bool fails(struct hkm_learner *learner, const struct hkm_period *window, bool settling)
 {
-	return learner->state == HKM_CANARY && window->objective > ALARM * learner->control.mean;
+	if (learner->state != HKM_CANARY || (settling && learner->trial.moves))
+		return false;
+	if (!is_too_dear(learner, window))
+		return false;
+	level_add(&learner->tried, window);
+	return true;
 }
 
 void hkm_learner_adopt(struct hkm_learner *learner, const struct hkm_policy *policy, uint64_t now_ms)
 {
 	learner->base = *policy;
 	start_learning(learner, now_ms);
+	hkm_actuators_start_evidence(&learner->actuators);
 }
 
 bool hkm_learner_step(struct hkm_learner *learner, const struct hkm_period *window, struct hkm_policy *policy,
@@ -365,11 +483,11 @@ bool hkm_learner_step(struct hkm_learner *learner, const struct hkm_period *wind
 	} else if (mix_changed(learner, mix)) {
 		return leave_mix(learner, window, policy, decision);
 	}
-	if (learner->settle > 0) {
-		learner->settle--;
-		return false;
-	}
-	if (window->now_ms < learner->settle_until_ms && !is_alarming(learner, window))
+	bool settling = learner->settle > 0 || window->now_ms < learner->settle_until_ms;
+	learner->settle -= learner->settle > 0;
+	if (fails(learner, window, settling))
+		return end_trial(learner, window->now_ms, false, "it costs too much", policy, decision);
+	if (settling)
 		return false;
 	switch (learner->state) {
 	case HKM_LEARN:
@@ -377,8 +495,7 @@ bool hkm_learner_step(struct hkm_learner *learner, const struct hkm_period *wind
 	case HKM_CANARY:
 		return step_canary(learner, window, policy, decision);
 	case HKM_FROZEN:
-		step_frozen(learner, window, decision);
-		break;
+		return step_frozen(learner, window, policy, decision);
 	}
 	return false;
 }

@@ -73,6 +73,9 @@ struct hkm_learner {
 	struct hkm_policy base;        /* the best known */
 	struct hkm_proposal trial;     /* in CANARY */
 	struct hkm_level control, tried;
+	double credit;                 /* what trials may cost, in windows of J: see "Credit" in learner.c */
+	double debit;                  /* what the one under way has cost */
+	unsigned debit_windows;
 	double noise;                  /* of J from window to window under one policy, as a share of it */
 	unsigned settle;               /* windows to let pass at least before counting */
 	uint64_t settle_until_ms;      /* and until when */

@@ -28,6 +28,22 @@ static double bytes_with(const uint32_t *count, const uint16_t *largest, const u
 	return bytes;
 }
 
+/* Bytes saved by a class of `size` in place `place`: on the requests below it, down to the next class that exists. */
+static double saved_by(const uint32_t *count, const uint16_t *largest, const uint32_t dynamic[2], uint32_t size,
+		       unsigned bucket)
+{
+	double saved = 0;
+	for (unsigned below = bucket + 1; below-- > 0;) {
+		if (!counts(count, largest, below))
+			continue;
+		uint32_t block = block_for(largest[below], dynamic);
+		if (block <= size)
+			break;
+		saved += (double)count[below] * (block - size);
+	}
+	return saved;
+}
+
 /* The size that saves most beside `dynamic[1 - place]`; 0: none saves `least` bytes. */
 static uint32_t best_size(const uint32_t *count, const uint16_t *largest, const uint32_t present[2], unsigned place,
 			  double least)
@@ -35,15 +51,14 @@ static uint32_t best_size(const uint32_t *count, const uint16_t *largest, const 
 	uint32_t dynamic[2], best = 0;
 	dynamic[1 - place] = present[1 - place];
 	dynamic[place] = 0;
-	double before = bytes_with(count, largest, dynamic), most = least;
+	double most = least;
 	for (unsigned bucket = 0; bucket < HKM_PEAK_BUCKETS; bucket++) {
 		if (!counts(count, largest, bucket))
 			continue;
 		uint32_t size = (uint32_t)hkm_align_up(largest[bucket], 16);
 		if (size == hkm_ace_static_size(hkm_ace_class(size)) || size == dynamic[1 - place])
 			continue;
-		dynamic[place] = size;
-		double saved = before - bytes_with(count, largest, dynamic);
+		double saved = saved_by(count, largest, dynamic, size, bucket);
 		if (saved > most) {
 			most = saved;
 			best = size;

@@ -24,11 +24,10 @@ static inline double hkm_idle_bytes(const struct hkm_period *window)
 	return window->held > window->live ? window->held - window->live : 0;
 }
 
-/* Faults on memory that was given back and touched again: no more than pages were given back. */
-static inline double hkm_fault_again(const struct hkm_period *window)
+/* What it costs to fault `bytes` in. */
+static inline double hkm_fault_price(const struct hkm_period *window, double bytes)
 {
-	double pages = window->purged / 4096;
-	return hkm_per_operation(window, (pages < window->faults ? pages : window->faults) * window->fault_ns);
+	return hkm_per_operation(window, bytes / 4096 * window->fault_ns);
 }
 
 #endif

@@ -28,6 +28,8 @@ HKM_RACY static void collect_tiny(const struct hkm_heap *heap, struct hkm_collec
 		const struct hkm_tiny_counters *counters = &heap->tiny_counters[class];
 		totals->tiny_allocations += hkm_counted(&counters->allocations);
 		totals->tiny_refills += hkm_counted(&counters->refills);
+		totals->class_allocations[class] += hkm_counted(&counters->allocations);
+		totals->class_refills[class] += hkm_counted(&counters->refills);
 		if (hkm_counted(&counters->slabs) == 0)
 			continue;
 		collection->tiny_live += ((int64_t)tiny->in_use - hot_length(heap, class)) * hkm_tiny_size(class);
@@ -97,6 +99,13 @@ static void collect_process(struct hkm_collection *collection)
 	totals->big_cached = big.cached_bytes;
 	totals->big_live = big.live_bytes;
 	totals->span_purged = spans.purged;
+	totals->aged = hkm_counted(&hkm_span_aged.given) + hkm_counted(&hkm_big_aged.given);
+	totals->again = hkm_counted(&hkm_span_aged.again) + hkm_counted(&hkm_big_aged.again);
+	totals->late = hkm_counted(&hkm_span_aged.late) + hkm_counted(&hkm_big_aged.late);
+	totals->dirty_reused = hkm_counted(&hkm_span_aged.reused);
+	totals->big_reused = hkm_counted(&hkm_big_aged.reused);
+	totals->dirty_again = hkm_counted(&hkm_span_surplus.again);
+	totals->big_again = hkm_counted(&hkm_big_surplus.again);
 	totals->dirty = spans.dirty_slices * HKM_SLICE_SIZE;
 	for (unsigned i = 0; i < 2; i++)
 		totals->dynamic_size[i] = hkm_pool_block_size(HKM_DYN1 + i);
@@ -179,6 +188,9 @@ double hkm_lambda(unsigned goal)
 	return lambdas[goal < 3 ? goal : 1];
 }
 
+/* Those that are double. */
+#define PERIOD_FIELDS ((offsetof(struct hkm_period, totals) - offsetof(struct hkm_period, length_ms)) / sizeof(double))
+
 static double difference(uint64_t before, uint64_t after)
 {
 	return after > before ? (double)(after - before) : 0;
@@ -227,12 +239,39 @@ void hkm_period_between(const struct hkm_totals *before, const struct hkm_totals
 	window->refills = difference(before->tiny_refills, after->tiny_refills);
 	window->remote_messages = difference(before->remote_messages, after->remote_messages);
 	window->purged = difference(before->span_purged + before->big_purged, after->span_purged + after->big_purged);
+	window->dirty = (double)after->dirty;
+	window->big_cached = (double)after->big_cached;
+	window->cached = (double)after->cached;
+	window->empty_slabs = (double)after->empty_slabs;
+	window->aged = difference(before->aged, after->aged);
+	window->again = difference(before->again, after->again);
+	window->late = difference(before->late, after->late);
+	window->dirty_reused = difference(before->dirty_reused, after->dirty_reused);
+	window->big_reused = difference(before->big_reused, after->big_reused);
+	window->dirty_again = difference(before->dirty_again, after->dirty_again);
+	window->big_again = difference(before->big_again, after->big_again);
+	for (unsigned class = 0; class < HKM_TINY_CLASSES; class++) {
+		window->class_allocations[class] = difference(before->class_allocations[class], after->class_allocations[class]);
+		window->class_refills[class] = difference(before->class_refills[class], after->class_refills[class]);
+	}
 	window->held = (double)after->held;
 	double waste = hkm_demand_waste(after->demand, after->largest, after->dynamic_size) * (double)after->mid_out;
 	window->live = (double)after->live > waste ? (double)after->live - waste : 0;
 	double idle = window->held > window->live ? (window->held - window->live) / MIB : 0;
 	double time = window->operations > 0 ? window->slow_ns / window->operations : 0;
 	window->objective = time + lambda * idle;
+}
+
+void hkm_period_mean(struct hkm_period *mean, unsigned count, const struct hkm_period *window)
+{
+	const double *from = &window->length_ms;
+	double *to = &mean->length_ms;
+	for (size_t i = 0; i < PERIOD_FIELDS; i++)
+		to[i] = count == 0 ? from[i] : to[i] + (from[i] - to[i]) / (count + 1);
+	mean->now_ms = window->now_ms;
+	mean->totals = window->totals;
+	double idle = mean->held > mean->live ? (mean->held - mean->live) / MIB : 0;
+	mean->objective = (mean->operations > 0 ? mean->slow_ns / mean->operations : 0) + mean->lambda * idle;
 }
 
 double hkm_period_l1_risk(const struct hkm_period *window)

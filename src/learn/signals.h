@@ -26,6 +26,9 @@ struct hkm_totals {
 	uint64_t big_hits, big_misses, big_remaps;
 	uint64_t slow_entries, slow_cycles, exact_entries, exact_ns, page_faults; /* as in heap/meter.h */
 	uint64_t span_purged, big_purged;        /* bytes */
+	uint64_t aged, again, late;              /* bytes, of slices and big ranges, as in base/regret.h */
+	uint64_t dirty_again, big_again, dirty_reused, big_reused;
+	uint64_t class_allocations[HKM_TINY_CLASSES], class_refills[HKM_TINY_CLASSES];
 	uint32_t demand[HKM_DEMAND_BUCKETS];     /* Mid requests that missed, as in heap/meter.h */
 	uint16_t largest[HKM_DEMAND_BUCKETS];
 
@@ -50,7 +53,8 @@ struct hkm_collection {
 void hkm_collect_begin(struct hkm_collection *collection);
 bool hkm_collect(struct hkm_collection *collection, uint64_t now_ms);
 
-/* What happened between two totals, as rates that controllers understand. */
+/* What happened between two totals, as rates that controllers understand. All from length_ms up to class_refills are
+ * double: see hkm_period_mean. */
 struct hkm_period {
 	uint64_t now_ms;    /* its end */
 	double length_ms;
@@ -65,8 +69,18 @@ struct hkm_period {
 	double hits[HKM_ACE_CLASSES], misses[HKM_ACE_CLASSES], ghost_hits[HKM_ACE_CLASSES];
 	double mid_requests, large_requests, tiny_requests, big_requests; /* allocations, by layer */
 	double refills, remote_messages, big_misses, purged; /* purged: bytes */
+	/* Bytes of free memory, as in base/regret.h: given back because of their age and of those asked for again soon; given
+	 * back because dirty_bytes or big_cache_bytes was reached, and asked for again; handed out again, and of that, what a
+	 * quarter of the delay would have given back. */
+	double aged, again, dirty_again, big_again, dirty_reused, big_reused, late;
+	double dirty, big_cached, cached, empty_slabs; /* bytes, at its end */
+	double class_allocations[HKM_TINY_CLASSES], class_refills[HKM_TINY_CLASSES];
 	struct hkm_totals totals; /* at its end, for levels and the histogram */
 };
+
+/* Makes *mean, of `count` windows, the mean of one more; its objective is that of them all, and its totals are the last
+ * window's. */
+void hkm_period_mean(struct hkm_period *mean, unsigned count, const struct hkm_period *window);
 
 /* The share of the bytes handed out for a histogram of Mid requests that is beyond what was asked for, with dynamic
  * classes of these sizes. */

@@ -2,11 +2,11 @@
 #include "learn/strategies.h"
 
 #include "ace/ace.h"
+#include "learn/prices.h"
 
 #define KIB ((uint32_t)1 << 10)
 #define MIB ((uint64_t)1 << 20)
 #define GIB ((uint64_t)1 << 30)
-#define PAGE 4096.0
 
 const char *hkm_strategy_name(enum hkm_strategy strategy)
 {
@@ -79,31 +79,35 @@ void hkm_strategy_apply(enum hkm_strategy strategy, struct hkm_policy *policy)
 		apply[strategy](policy);
 }
 
+/* Misses of Large classes that larger caches would have served. */
+static double large_ghosts(const struct hkm_period *window)
+{
+	double ghosts = 0;
+	for (unsigned class = HKM_MID_CLASSES; class < HKM_ACE_STATIC_CLASSES; class++)
+		ghosts += window->ghost_hits[class];
+	return ghosts;
+}
+
+/* What is counted of what the strategy is about; half of it is hoped for. */
 double hkm_strategy_promise(enum hkm_strategy strategy, const struct hkm_period *window)
 {
-	if (window->operations <= 0 || window->objective <= 0)
-		return 0;
-	double time = window->slow_ns / window->operations;
-	double idle_share = (window->objective - time) / window->objective, time_share = time / window->objective;
-	/* Faults on memory that had been given back: at most as many as pages went. */
-	double again = window->purged / PAGE < window->faults ? window->purged / PAGE : window->faults;
-	double again_share = again * window->fault_ns / window->operations / window->objective;
-	double requests = window->tiny_requests + 1;
-	double large_share = (64 * window->large_requests + 512 * window->big_requests) /
-			     (window->operations + 64 * window->large_requests + 512 * window->big_requests);
+	double free_memory = window->dirty + window->big_cached;
+	double reused = window->dirty_reused + window->big_reused;
+	double again = hkm_fault_price(window, window->again + window->dirty_again + window->big_again);
 	switch (strategy) {
 	case HKM_STRATEGY_LEAN:
-		return idle_share / 2 -
-		       (hkm_period_l1_risk(window) + hkm_period_l2_risk(window)) / 4 / window->objective;
+		return hkm_rent(window, free_memory + window->cached + window->empty_slabs) / 2 -
+		       hkm_fault_price(window, reused) - hkm_period_l1_risk(window) / 2;
 	case HKM_STRATEGY_BURST:
-		return again_share / 2;
+		return again / 2 - hkm_rent(window, free_memory);
 	case HKM_STRATEGY_PIPELINE:
-		return time_share / 2 * (64 * window->remote_messages > requests ? 1 : 64 * window->remote_messages / requests);
+		return hkm_per_operation(window, window->remote_messages * window->entry_ns) / 2;
 	case HKM_STRATEGY_BULK:
-		return again_share / 2 * large_share + time_share / 4 * large_share;
+		return hkm_per_operation(window, large_ghosts(window) * window->entry_ns) / 2 +
+		       hkm_fault_price(window, window->big_again + window->dirty_again) / 2 - hkm_rent(window, free_memory);
 	case HKM_STRATEGY_STEADY:
 	case HKM_STRATEGIES_COUNT:
 		break;
 	}
-	return 0.05;
+	return 0;
 }

@@ -20,7 +20,7 @@ const char *hkm_strategy_name(enum hkm_strategy strategy);
 /* Turns *policy, which is what the options say, into the strategy's. */
 void hkm_strategy_apply(enum hkm_strategy strategy, struct hkm_policy *policy);
 
-/* What a strategy promises, seen from a window that another was in force in: a share of the window's objective. */
+/* What a strategy promises, seen from a window that another was in force in, in the unit of the objective. */
 double hkm_strategy_promise(enum hkm_strategy strategy, const struct hkm_period *window);
 
 #endif

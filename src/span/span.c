@@ -49,6 +49,10 @@ static size_t lowest_unmapped; /* no superslab below is unmapped and usable */
 static hkm_counter mapped_count, free_count, dirty_count, purged_bytes;
 static hkm_counter oldest_dirty_ms; /* of the queue's head; 0: empty */
 
+/* Guarded by hkm_span_lock, as is the delay after which slices went last. */
+struct hkm_regret hkm_span_aged, hkm_span_surplus;
+static uint64_t purge_delay_ms;
+
 /* The time of the last look at the clock by anyone; written by polling threads (relaxed: any recent value will do),
  * spares the span lock's holder the call. */
 static _Atomic uint64_t recent_ms;
@@ -280,6 +284,17 @@ static struct superslab *superslab_map(void)
 
 /* ---- Spans ----------------------------------------------------------------------------------- */
 
+/* `bits` of a superslab are handed out: were they there, and if not, had they been given back too soon? */
+static void note_use(const struct superslab *superslab, uint64_t bits)
+{
+	uint64_t now = atomic_load_explicit(&recent_ms, memory_order_relaxed);
+	uint64_t there = count_bits(superslab->dirty & bits), all = count_bits(bits);
+	if (there > 0)
+		hkm_regret_reuse(&hkm_span_aged, there * HKM_SLICE_SIZE, superslab->dirty_since_ms, now, purge_delay_ms);
+	if (there < all)
+		hkm_regret_ask(&hkm_span_surplus, hkm_regret_ask(&hkm_span_aged, (all - there) * HKM_SLICE_SIZE, now), now);
+}
+
 struct hkm_slab *hkm_span_alloc(size_t slices, bool *zeroed, bool *fresh)
 {
 	HKM_ASSERT(slices >= 1 && slices <= HKM_SUPERSLAB_SLICES);
@@ -296,6 +311,7 @@ struct hkm_slab *hkm_span_alloc(size_t slices, bool *zeroed, bool *fresh)
 		unsigned start = (unsigned)__builtin_ctzl(starts);
 		uint64_t bits = run_mask(slices) << start;
 		*zeroed = (superslab->dirty & bits) == 0;
+		note_use(superslab, bits);
 		take_free(superslab, bits);
 		set_dirty(superslab, superslab->dirty & ~bits);
 		slab = superslab_slab(superslab, start);
@@ -422,6 +438,17 @@ static size_t purge_batch(struct purge_batch *batch)
 	return purged ? bytes : 0;
 }
 
+/* Slices are given back: because they are older than `before_ms`, or because there are too many. */
+static void note_purge(uint64_t slices, bool aged, uint64_t before_ms, uint64_t now_ms)
+{
+	if (before_ms > now_ms)
+		return; /* somebody wants all of it back; no policy is to blame */
+	if (aged)
+		hkm_regret_give(&hkm_span_aged, slices * HKM_SLICE_SIZE, now_ms, now_ms + 3 * purge_delay_ms);
+	else
+		hkm_regret_give(&hkm_span_surplus, slices * HKM_SLICE_SIZE, now_ms, now_ms + purge_delay_ms);
+}
+
 size_t hkm_span_purge(uint64_t before_ms, size_t keep_bytes)
 {
 	size_t bytes = 0;
@@ -434,6 +461,8 @@ size_t hkm_span_purge(uint64_t before_ms, size_t keep_bytes)
 	else if (!hkm_lock_try(&hkm_purge_lock))
 		return 0;
 	hkm_lock_acquire(&hkm_span_lock);
+	if (before_ms != 0 && before_ms <= started)
+		purge_delay_ms = started - before_ms;
 	for (;;) {
 		struct superslab *superslab = dirty_head;
 		size_t dirty = hkm_counted(&dirty_count) * HKM_SLICE_SIZE;
@@ -441,17 +470,21 @@ size_t hkm_span_purge(uint64_t before_ms, size_t keep_bytes)
 			queue_remove(superslab);
 			continue;
 		}
-		bool wanted = superslab != NULL && (superslab->dirty_since_ms < before_ms || dirty > keep_bytes);
+		bool aged = superslab != NULL && superslab->dirty_since_ms < before_ms;
+		bool wanted = superslab != NULL && (aged || dirty > keep_bytes);
 		/* What could not be purged in this call is not tried again. */
 		if (superslab != NULL && superslab->dirty_since_ms > started)
 			wanted = false;
 		if (wanted && superslab->free == HKM_ALL_SLICES && hkm_counted(&mapped_count) > 1) {
+			note_purge(count_bits(superslab->dirty), aged, before_ms, started);
 			bytes += count_bits(superslab->dirty) * HKM_SLICE_SIZE;
 			superslab_unmap(superslab);
 			continue;
 		}
 		if (wanted && batch.count < PURGE_RANGES) {
+			uint64_t left = hkm_counted(&dirty_count);
 			purge_take(superslab, &batch);
+			note_purge(left - hkm_counted(&dirty_count), aged, before_ms, started);
 			continue;
 		}
 		if (batch.count == 0)

@@ -18,6 +18,7 @@
 #define HKM_SPAN_H
 
 #include "base/lock.h"
+#include "base/regret.h"
 
 #ifndef HKM_SLICE_SHIFT /* docs/design/slabs.md compares sizes */
 #define HKM_SLICE_SHIFT 15
@@ -143,6 +144,10 @@ struct hkm_span_stats {
 	uint64_t purged;     /* bytes given back so far */
 };
 void hkm_span_stats(struct hkm_span_stats *stats);
+
+/* What became of slices that were given back because of their age, and because there were too many of them. Reuse is
+ * counted under the first. Constant addresses. */
+extern struct hkm_regret hkm_span_aged, hkm_span_surplus;
 
 /* Calls visit(slab, context) for the first slice of every span in use; other threads may go on
  * meanwhile, so what it reads is advice. */
