@@ -45,7 +45,7 @@ def parse_log(text):
             if entry["what"] != "window":
                 decisions.append(entry)
             elif isinstance(entry["objective"], (int, float)):
-                windows.append({"t_ms": float(entry["t_ms"]), "objective": float(entry["objective"])})
+                windows.append({key: float(entry[key]) for key in ("t_ms", "objective", "slow_ns", "operations")})
         except (ValueError, KeyError, TypeError):
             bad += 1
     return windows, decisions, bad
@@ -61,8 +61,17 @@ def phase_seconds(output):
     return spent
 
 
+def objective_of(windows):
+    """The objective of some windows together: time per allocation, all allocations alike, and the mean of what
+    idle memory costs. A mean of the windows' objectives would be that of the windows with fewest allocations."""
+    operations = sum(window["operations"] for window in windows)
+    idle = [window["objective"] - window["slow_ns"] / window["operations"] if window["operations"] else window["objective"]
+            for window in windows]
+    return (sum(window["slow_ns"] for window in windows) / operations if operations else 0.0) + sum(idle) / len(idle)
+
+
 def phase_objectives(windows, output):
-    """({phase: mean objective of its windows}, the same without each occurrence's first windows).
+    """({phase: the objective of its windows}, the same without each occurrence's first windows).
     A window belongs to the phase in which it ended. t_ms may count from the start of the process or
     be the monotonic clock's."""
     starts = [moment for _, moment in output["phases"]]
@@ -75,10 +84,10 @@ def phase_objectives(windows, output):
         place = max(bisect_right(starts, moment) - 1, 0)
         name = output["phases"][place][0]
         counts[place] += 1
-        everything.setdefault(name, []).append(window["objective"])
+        everything.setdefault(name, []).append(window)
         if counts[place] > SETTLING_WINDOWS:
-            settled.setdefault(name, []).append(window["objective"])
-    return [{name: sum(values) / len(values) for name, values in means.items()} for means in (everything, settled)]
+            settled.setdefault(name, []).append(window)
+    return [{name: objective_of(some) for name, some in phases.items()} for phases in (everything, settled)]
 
 
 def weighted(objectives, seconds):

@@ -132,7 +132,7 @@ static bool propose_dynamic(struct hkm_actuators *actuators, const struct hkm_pe
 		.to = chosen[changed],
 		.gain = hkm_rent(window, more * (double)window->totals.mid_out) +
 			hkm_per_operation(window, more * window->faults * window->fault_ns),
-		.settle_ms = hkm_settle_ms(actuators, base),
+		.settle_ms = 2 * hkm_settle_ms(actuators, base), /* blocks move, then what they leave is given back */
 		.counted = true,
 		.moves = true,
 		.policy = *base,
@@ -197,12 +197,30 @@ void hkm_actuators_start(struct hkm_actuators *actuators, const struct hkm_learn
 	hkm_elo_start(&actuators->ratings, HKM_STRATEGIES_COUNT);
 }
 
+/* Requests for each that missed, in the class that serves `size`: the histogram counts misses only. */
+static double requests_a_miss(const struct hkm_period *window, uint32_t size)
+{
+	if (size <= HKM_TINY_MAX)
+		return 1;
+	unsigned class = hkm_ace_class(size);
+	uint32_t block = hkm_ace_static_size(class);
+	for (unsigned i = 0; i < 2; i++) {
+		if (window->totals.dynamic_size[i] >= size && window->totals.dynamic_size[i] < block) {
+			block = window->totals.dynamic_size[i];
+			class = HKM_DYN1 + i;
+		}
+	}
+	double misses = window->misses[class];
+	return misses < 1 ? 1 : (window->hits[class] + misses) / misses;
+}
+
 void hkm_actuators_see(struct hkm_actuators *actuators, const struct hkm_period *window)
 {
 	for (unsigned bucket = 0; bucket < HKM_DEMAND_BUCKETS; bucket++) {
-		uint32_t seen = window->totals.demand[bucket];
+		uint32_t seen = window->totals.demand[bucket], more = seen - actuators->demand_seen[bucket];
 		actuators->demand[bucket] -= actuators->demand[bucket] / 4;
-		actuators->demand[bucket] += seen - actuators->demand_seen[bucket];
+		if (more > 0)
+			actuators->demand[bucket] += (uint32_t)(more * requests_a_miss(window, window->totals.largest[bucket]));
 		actuators->demand_seen[bucket] = seen;
 	}
 }

@@ -67,7 +67,8 @@ class Workloads(unittest.TestCase):
 
 
 def window(t_ms, objective):
-    return {"t_ms": t_ms, "window": 1, "state": "LEARN", "what": "window", "objective": objective}
+    return {"t_ms": t_ms, "window": 1, "state": "LEARN", "what": "window", "objective": objective,
+            "slow_ns": objective * 100, "operations": 100}
 
 
 class Records(unittest.TestCase):
@@ -83,13 +84,20 @@ class Records(unittest.TestCase):
         """Windows of 100 ms: 20 in each phase, the first 15 of each bad."""
         cost = [9.0 if place % 20 < 15 else 1.0 for place in range(40)]
         for base in (0, self.OUTPUT["start"]):
-            windows = [{"t_ms": base + 50 + 100 * place, "objective": cost[place]} for place in range(40)]
+            windows = [window(base + 50 + 100 * place, cost[place]) for place in range(40)]
             everything, settled = records.phase_objectives(windows, self.OUTPUT)
             self.assertEqual(everything, {"a": 7.0, "b": 7.0})
             self.assertEqual(settled, {"a": 1.0, "b": 1.0})
 
+    def test_a_window_with_few_allocations_weighs_little_by_time_and_fully_by_memory(self):
+        windows = [{"t_ms": 0.0, "objective": 1003.0, "slow_ns": 1e4, "operations": 10},
+                   {"t_ms": 100.0, "objective": 11.0, "slow_ns": 1e4, "operations": 990},
+                   {"t_ms": 200.0, "objective": 5.0, "slow_ns": 0, "operations": 0}]
+        expected = 20 + (3 + (11 - 1e4 / 990) + 5) / 3
+        self.assertAlmostEqual(records.objective_of(windows), expected)
+
     def test_a_short_phase_never_settles(self):
-        windows = [{"t_ms": 100.0 * place, "objective": 1.0} for place in range(15)]
+        windows = [window(100.0 * place, 1.0) for place in range(15)]
         self.assertEqual(records.phase_objectives(windows, self.OUTPUT)[1], {})
 
     def test_phases_weigh_by_the_static_runs(self):
