@@ -13,6 +13,8 @@ enum {
 #define EPSILON 0.02        /* around the target; a hit rate within it is right */
 #define LEAST_REQUESTS 16.0 /* of a class in a window; fewer say nothing */
 #define GHOST_SHARE 0.02    /* of the requests: so many ghost hits are worth growing for */
+#define MANY_GHOSTS 0.1
+#define CACHE_BYTES_MOST (256.0 * 1048576)
 #define BUNDLE_BYTES (256.0 * 1024)
 
 static unsigned most_blocks(unsigned class)
@@ -56,6 +58,9 @@ static int asked(struct hkm_actuators *actuators, const struct hkm_period *windo
 	if (direction > 0 && next <= capacity)
 		next = capacity + (hkm_ace_is_large(class) ? actuators->settings.cap_step_large :
 							     actuators->settings.cap_step_mid);
+	/* A ghost hit is one that a cache of twice the size would have had. */
+	if (direction > 0 && window->ghost_hits[class] > MANY_GHOSTS * requests && next < 2 * capacity)
+		next = 2 * capacity;
 	if (direction < 0 && next >= capacity)
 		return capacity;
 	return next > (int)most_blocks(class) ? (int)most_blocks(class) : next;
@@ -112,6 +117,18 @@ static void grow(struct hkm_actuators *actuators, const struct hkm_period *windo
 	}
 }
 
+/* Capacities beyond what all caches together may hold make things worse: the first classes fill up, and for the others
+ * every free is a slow one. */
+static void raise_limit(const struct hkm_period *window, struct hkm_policy *policy)
+{
+	double threads = window->totals.threads > 0 ? (double)window->totals.threads : 1;
+	double needed = (held_by_capacity(window, policy, false) + held_by_capacity(window, policy, true)) * threads;
+	if (needed > CACHE_BYTES_MOST)
+		needed = CACHE_BYTES_MOST;
+	if ((double)policy->cache_bytes < needed)
+		policy->cache_bytes = (uint64_t)needed;
+}
+
 static double total_bytes(const struct hkm_policy *policy)
 {
 	double bytes = 0;
@@ -132,6 +149,8 @@ double hkm_capacity_change(struct hkm_actuators *actuators, const struct hkm_per
 	if (direction > 0) {
 		grow(actuators, window, policy, target, false);
 		grow(actuators, window, policy, target, true);
+		if (total_bytes(policy) > before)
+			raise_limit(window, policy);
 	} else {
 		for (unsigned class = 0; class < HKM_ACE_CLASSES; class++)
 			policy->cache_blocks[class] = (uint16_t)target[class];

@@ -26,6 +26,7 @@
 #define CREDIT_A_WINDOW 0.01 /* so much worse than the options' policy may all trials together make it */
 #define CREDIT_OF_GAIN 0.1   /* of what was gained */
 #define CREDIT_A_TRIAL 0.25  /* what a trial may be expected to cost */
+#define CREDIT_LEAST -1.0    /* nothing is tried below */
 #define DEBIT_MOST 0.4
 
 #define RESTLESS_WINDOWS 12u /* changes of the mix closer than this are restless */
@@ -284,7 +285,7 @@ static double worth_a_trial(const struct hkm_learner *learner)
 static bool find_trial(struct hkm_learner *learner, double least_share)
 {
 	double control = learner->control.mean, least = worth_a_trial(learner);
-	if (learner->trials >= TRIALS_MOST)
+	if (learner->trials >= TRIALS_MOST || learner->credit < CREDIT_LEAST)
 		return false;
 	if (least < least_share * control)
 		least = least_share * control;

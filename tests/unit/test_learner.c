@@ -137,10 +137,13 @@ static void delay_plant(struct plant *plant)
 	window->slow_ns = 100000;
 	if (delay < 800) {
 		window->faults = 2000;
-		window->purged = 2000 * 4096;
+		window->purged = window->aged = 2000 * 4096;
+		window->again = 4 * delay >= 800 ? window->aged : 0;
 	}
-	window->totals.dirty = delay < 800 ? 0 : (uint64_t)(delay / 800 * (double)MIB);
-	window->held += (double)window->totals.dirty;
+	window->dirty_reused = delay < 800 ? 0 : 2000 * 4096;
+	window->dirty = delay < 800 ? 0 : delay / 800 * (double)MIB;
+	window->late = delay >= 800 && delay / 4 < 800 ? 2000 * 4096 : 0;
+	window->held += window->dirty;
 }
 
 ISOLATED(a_delay_is_found_and_not_overshot)
@@ -170,8 +173,8 @@ static void burst_plant(struct plant *plant)
 	window->slow_ns = window->misses[class] * 200;
 	window->entry_ns = 200;
 	window->totals.threads = 1;
-	window->totals.cached = (uint64_t)(capacity < burst ? capacity : burst) * 8192;
-	window->held += (double)window->totals.cached;
+	window->cached = (capacity < burst ? capacity : burst) * 8192;
+	window->held += window->cached;
 }
 
 ISOLATED(a_cache_grows_to_the_burst_and_stays_within_the_budget)
@@ -269,7 +272,9 @@ static void trap_plant(struct plant *plant)
 	delay_plant(plant);
 	plant->window.refills = 5000;
 	plant->window.misses[5] = 1000;
-	plant->window.totals.dirty = 10 * MIB;
+	plant->window.class_refills[10] = 5000;
+	plant->window.class_allocations[10] = 5000000;
+	plant->window.dirty = 10 * MIB;
 	plant->window.slow_ns = changed ? 1300000 : 1000000;
 }
 
@@ -425,10 +430,55 @@ ISOLATED(a_profile_starts_frozen)
 	struct plant plant;
 
 	start_plant(&plant, delay_plant, 0.01);
-	plant.policy.purge_delay_ms = 3200;
+	plant.policy.purge_delay_ms = 800;
 	hkm_learner_start(&plant.learner, &settings, &plant.policy, true);
 	run_windows(&plant, ENOUGH);
 	require(plant.tries == 0 && plant.learner.state == HKM_FROZEN, "%u tries", plant.tries);
+}
+
+/* One that was learned from another workload: what is counted shows it. */
+ISOLATED(a_wrong_profile_is_left)
+{
+	struct plant plant;
+
+	start_plant(&plant, delay_plant, 0.01);
+	plant.policy.purge_delay_ms = 200;
+	hkm_learner_start(&plant.learner, &settings, &plant.policy, true);
+	run_windows(&plant, 2);
+	require(plant.learner.state == HKM_FROZEN, "state %d", plant.learner.state);
+	run_windows(&plant, ENOUGH);
+	require(plant.policy.purge_delay_ms >= 800, "delay %u", plant.policy.purge_delay_ms);
+}
+
+/* Whatever is tried makes everything twice as dear, and promises ever more. */
+static void dear_plant(struct plant *plant)
+{
+	struct hkm_policy standard = plant->learner.actuators.standard;
+	bool changed = memcmp(&standard.refill_blocks, &plant->policy.refill_blocks,
+		sizeof standard - offsetof(struct hkm_policy, refill_blocks)) != 0;
+
+	plant->window.slow_ns = changed ? 2000000 : 1000000;
+	plant->window.class_refills[10] = plant->window.refills = 5000;
+	plant->window.class_allocations[10] = 5000000;
+	plant->window.misses[5] = 5000;
+	plant->window.remote_messages = 5000;
+	plant->window.dirty = 10 * MIB;
+	plant->window.dirty_reused = 100000.0 * (double)MIB;
+	hkm_actuators_forget(&plant->learner.actuators);
+}
+
+ISOLATED(trials_cost_no_more_than_their_share)
+{
+	struct plant plant;
+	double cost = 0;
+
+	start_plant(&plant, dear_plant, 0);
+	for (unsigned i = 1; i <= 600; i++) {
+		run_windows(&plant, 1);
+		cost += plant.window.objective / 10 - 1; /* without a change: 10 ns */
+		require(cost <= 3.0 + 0.01 * i, "%f windows lost after %u", cost, i);
+	}
+	require(plant.tries > 2, "the plant is no task");
 }
 
 ISOLATED(a_policy_published_by_hand_is_the_new_base)
@@ -494,6 +544,8 @@ int main(void)
 		cmocka_unit_test(a_restless_workload_gets_what_the_options_say),
 		cmocka_unit_test(a_rise_of_the_objective_starts_learning_again),
 		cmocka_unit_test(a_profile_starts_frozen),
+		cmocka_unit_test(a_wrong_profile_is_left),
+		cmocka_unit_test(trials_cost_no_more_than_their_share),
 		cmocka_unit_test(a_policy_published_by_hand_is_the_new_base),
 	};
 
