@@ -31,6 +31,7 @@ static struct {
 	struct hkm_scale scale;
 	struct hkm_quantile p50, p95, p99;
 	bool collecting, collected, has_before;
+	bool deciding;                   /* the window is known, and what it means is next */
 	char lines[2 * LINE_BYTES];      /* of the log, not yet written */
 	size_t lines_length;
 	uint64_t generation;             /* of the policy that the learner knows to be in force */
@@ -117,7 +118,7 @@ static void add_samples(const struct hkm_collection *collection)
 }
 
 /* All heaps have been looked at: the window is complete. */
-static void end_window(uint64_t now_ms)
+static void end_window(void)
 {
 	const struct hkm_totals *totals = &service.collection.totals;
 	uint64_t cycles = totals->cycles - service.first.cycles;
@@ -128,8 +129,7 @@ static void end_window(uint64_t now_ms)
 		hkm_period_between(&service.before, totals, &service.scale, service.lambda, &service.window);
 		service.windows++;
 		log_line(NULL);
-		if (service.on)
-			decide(now_ms);
+		service.deciding = service.on;
 	}
 	service.before = *totals;
 	service.has_before = true;
@@ -141,13 +141,18 @@ static uint64_t window_ms(void)
 	return hkm_max(service.settings.window_ms, service.window_cost_ns * COST_SHARE / 1000000);
 }
 
-/* Looks at some heaps, or, when all have been looked at, decides. Result: when to come again. */
+/* Looks at some heaps, or, when all have been looked at, makes a window of it, or decides. Result: when to come again. */
 static uint64_t step(uint64_t now_ms)
 {
-	if (service.collected) {
-		end_window(now_ms);
-		service.collected = false;
+	if (service.deciding) {
+		service.deciding = false;
+		decide(now_ms);
 		return now_ms + window_ms();
+	}
+	if (service.collected) {
+		end_window();
+		service.collected = false;
+		return service.deciding ? now_ms : now_ms + window_ms();
 	}
 	if (!service.collecting) {
 		hkm_collect_begin(&service.collection);
@@ -162,7 +167,7 @@ static uint64_t step(uint64_t now_ms)
  * again. */
 static uint64_t slice(uint64_t now_ms)
 {
-	if (service.lines_length > 0) {
+	if (service.lines_length > 0 && !service.deciding) {
 		write_lines();
 		return service.window.now_ms + window_ms();
 	}
@@ -171,7 +176,7 @@ static uint64_t slice(uint64_t now_ms)
 	service.step_ns_total += ns;
 	service.window_cost_ns += ns;
 	service.step_ns_max = hkm_max(service.step_ns_max, ns);
-	return service.lines_length > 0 ? now_ms : next;
+	return service.lines_length > 0 || service.deciding ? now_ms : next;
 }
 
 /* ---- The thread that steps ------------------------------------------------------------------------------------ */
@@ -260,7 +265,8 @@ static void begin(void)
 	uint64_t now = hkm_os_now_ms();
 	hkm_policy_copy(&policy);
 	service.generation = policy.generation;
-	service.collecting = service.collected = service.has_before = service.has_thread = false;
+	service.collecting = service.collected = service.deciding = false;
+	service.has_before = service.has_thread = false;
 	service.first.now_ns = hkm_os_now_ns();
 	service.first.cycles = hkm_cycles();
 	hkm_quantile_start(&service.p50, 0.5);
