@@ -58,6 +58,7 @@ static void apply(struct hkm_heap *heap, const struct hkm_policy *policy)
 {
 	heap->policy_generation = policy->generation;
 	heap->dirty_bytes = policy->dirty_bytes;
+	hkm_span_set_fault_ahead(policy->fault_ahead);
 	hkm_tiny_apply(heap, policy);
 	hkm_ace_apply(heap, policy);
 }

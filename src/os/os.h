@@ -46,8 +46,9 @@ bool hkm_os_purge(const struct hkm_range *ranges, size_t count);
 /* Asks for (or against) huge pages in a range; advice only. */
 void hkm_os_huge_pages(void *address, size_t size, bool wanted);
 
-/* Makes the pages of a range resident at once, as far as the system can and has memory; advice only. */
-void hkm_os_populate(void *address, size_t size);
+/* Makes the pages of a range resident at once, as far as the system can and has memory; advice only. Result: whether
+ * all of them are. */
+bool hkm_os_populate(void *address, size_t size);
 
 /* Bytes of a mapped range that are resident; at most the first 16 MiB are looked at, and counted for the whole. */
 size_t hkm_os_resident(void *address, size_t size);

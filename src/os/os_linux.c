@@ -151,11 +151,12 @@ void hkm_os_huge_pages(void *address, size_t size, bool wanted)
 	errno = saved;
 }
 
-void hkm_os_populate(void *address, size_t size)
+bool hkm_os_populate(void *address, size_t size)
 {
 	int saved = errno;
-	madvise(address, size, MADV_POPULATE_WRITE);
+	bool done = madvise(address, size, MADV_POPULATE_WRITE) == 0;
 	errno = saved;
+	return done;
 }
 
 size_t hkm_os_resident(void *address, size_t size)

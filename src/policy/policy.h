@@ -51,6 +51,7 @@ struct hkm_policy {
 	uint64_t big_cache_bytes;   /* freed mappings kept */
 	uint32_t big_surplus;       /* thousandths: size of a kept mapping / size of a request */
 	uint64_t thp_threshold;     /* bytes from which mappings ask for huge pages; 0: none does */
+	uint32_t fault_ahead;       /* bytes of a fresh superslab that are made resident at once; 0: none */
 
 	/* Purging */
 	uint32_t purge_delay_ms;

@@ -13,6 +13,7 @@
 #include "span/masks.h"
 
 #define FOREIGN_TRIES 4096u    /* superslabs with a stranger's mapping that are passed over in one search */
+#define HUGE_SLICES 32u        /* slices in a huge page */
 #define PURGE_RANGES 64u       /* ranges advised away in one call */
 
 /* All fields are guarded by hkm_span_lock. */
@@ -52,6 +53,9 @@ static hkm_counter oldest_dirty_ms; /* of the queue's head; 0: empty */
 /* Guarded by hkm_span_lock, as is the delay after which slices went last. */
 struct hkm_regret hkm_span_aged, hkm_span_surplus;
 static uint64_t purge_delay_ms;
+
+static hkm_counter fresh_bytes, populated_bytes;
+static _Atomic size_t fault_ahead; /* relaxed: a value of its own */
 
 /* The time of the last look at the clock by anyone; written by polling threads (relaxed: any recent value will do),
  * spares the span lock's holder the call. */
@@ -291,8 +295,32 @@ static void note_use(const struct superslab *superslab, uint64_t bits)
 	uint64_t there = count_bits(superslab->dirty & bits), all = count_bits(bits);
 	if (there > 0)
 		hkm_regret_reuse(&hkm_span_aged, there * HKM_SLICE_SIZE, superslab->dirty_since_ms, now, purge_delay_ms);
-	if (there < all)
+	if (there < all) {
+		hkm_count(&fresh_bytes, (all - there) * HKM_SLICE_SIZE);
 		hkm_regret_ask(&hkm_span_surplus, hkm_regret_ask(&hkm_span_aged, (all - there) * HKM_SLICE_SIZE, now), now);
+	}
+}
+
+void hkm_span_set_fault_ahead(size_t bytes)
+{
+	atomic_store_explicit(&fault_ahead, bytes, memory_order_relaxed);
+}
+
+/* The first slices of a fresh superslab become resident; those that are still free are dirty from now on. Called without
+ * the lock, as it takes long: whoever is handed a slice meanwhile finds it zeroed, resident or not. */
+static void populate(struct superslab *superslab, size_t bytes)
+{
+	size_t slices = hkm_align_up(bytes, HKM_SLICE_SIZE) >> HKM_SLICE_SHIFT;
+	size_t size = slices << HKM_SLICE_SHIFT;
+	if (slices >= HUGE_SLICES)
+		hkm_os_huge_pages(superslab_start(superslab), size, true);
+	if (!hkm_os_populate(superslab_start(superslab), size))
+		return;
+	hkm_lock_acquire(&hkm_span_lock);
+	uint64_t bits = superslab->mapped ? superslab->free & run_mask(slices) : 0;
+	hkm_count(&populated_bytes, count_bits(bits) * HKM_SLICE_SIZE);
+	set_dirty(superslab, superslab->dirty | bits);
+	hkm_lock_release(&hkm_span_lock);
 }
 
 struct hkm_slab *hkm_span_alloc(size_t slices, bool *zeroed, bool *fresh)
@@ -319,6 +347,9 @@ struct hkm_slab *hkm_span_alloc(size_t slices, bool *zeroed, bool *fresh)
 		slab->slices = (uint16_t)slices;
 	}
 	hkm_lock_release(&hkm_span_lock);
+	size_t ahead = atomic_load_explicit(&fault_ahead, memory_order_relaxed);
+	if (*fresh && ahead > 0 && slab != NULL)
+		populate(superslab, ahead);
 	return slab;
 }
 
@@ -519,6 +550,8 @@ void hkm_span_stats(struct hkm_span_stats *stats)
 	stats->free_slices = hkm_counted(&free_count);
 	stats->dirty_slices = hkm_counted(&dirty_count);
 	stats->purged = hkm_counted(&purged_bytes);
+	stats->fresh = hkm_counted(&fresh_bytes);
+	stats->populated = hkm_counted(&populated_bytes);
 }
 
 HKM_RACY void hkm_span_visit(void (*visit)(struct hkm_slab *slab, void *context), void *context)

@@ -128,6 +128,9 @@ size_t hkm_span_purge(uint64_t before_ms, size_t keep_bytes);
 /* Bytes that purging would give back now (read without the lock: advice). */
 size_t hkm_span_dirty(void);
 
+/* How much of a superslab is made resident when it is mapped (policy, fault_ahead). Any thread; the last one counts. */
+void hkm_span_set_fault_ahead(size_t bytes);
+
 /* Tells what time it is; called by whoever looks at the clock, so that freeing a span need not. */
 void hkm_span_note_time(uint64_t now_ms);
 
@@ -142,6 +145,8 @@ struct hkm_span_stats {
 	size_t free_slices;  /* of them, free */
 	size_t dirty_slices; /* of those, resident */
 	uint64_t purged;     /* bytes given back so far */
+	uint64_t fresh;      /* bytes handed out so far that were not resident */
+	uint64_t populated;  /* bytes made resident ahead so far; they are handed out as resident ones */
 };
 void hkm_span_stats(struct hkm_span_stats *stats);
 
