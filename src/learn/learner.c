@@ -17,6 +17,8 @@
 #define NOISE_AT_FIRST 0.1
 #define NOISE_LEAST 0.002
 #define NOISE_MOST 0.5        /* a step beyond is not noise but something that happened */
+#define UNREST_MOST 10.0
+#define UNREST_MEMORY 16
 #define CERTAINTY 2.5        /* standard deviations */
 #define COUNTED_LEAST 2u     /* windows of a trial before what was counted and what is measured decide */
 
@@ -66,6 +68,7 @@ static void observe(struct hkm_learner *learner, struct hkm_level *level, const 
 	if (level->count > 0 && level->mean > 0) {
 		double step = distance(window->objective, level->last) / level->mean / 1.128;
 		learner->noise += ((step < NOISE_MOST ? step : NOISE_MOST) - learner->noise) / 4;
+		learner->unrest += ((step < UNREST_MOST ? step : UNREST_MOST) - learner->unrest) / UNREST_MEMORY;
 		if (learner->noise < NOISE_LEAST)
 			learner->noise = NOISE_LEAST;
 	}
@@ -363,7 +366,8 @@ static double uncertainty(const struct hkm_learner *learner)
 }
 
 /* The share of the objective that the trial is believed to save: what was counted, with an error as large as itself, and
- * what is measured, with its own, each weighing by its certainty. Without noise the measurement decides. */
+ * what is measured, with its own, each weighing by its certainty. Without noise the measurement decides; where now and
+ * then something happens that the few windows of a trial may not have seen, what was counted does. */
 static double believed(const struct hkm_learner *learner)
 {
 	double control = learner->control.mean;
@@ -373,6 +377,8 @@ static double believed(const struct hkm_learner *learner)
 	if (counted > 1)
 		counted = 1;
 	double error = uncertainty(learner) / CERTAINTY / control;
+	if (learner->unrest > learner->noise)
+		error *= learner->unrest / learner->noise;
 	error *= error;
 	return (counted * error + measured * counted * counted) / (error + counted * counted);
 }

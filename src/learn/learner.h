@@ -77,6 +77,7 @@ struct hkm_learner {
 	double debit;                  /* what the one under way has cost */
 	unsigned debit_windows;
 	double noise;                  /* of J from window to window under one policy, as a share of it */
+	double unrest;                 /* the same over a longer time, and what happened now and then included */
 	unsigned settle;               /* windows to let pass at least before counting */
 	uint64_t settle_until_ms;      /* and until when */
 	unsigned trials;               /* since LEARN began */

@@ -101,6 +101,7 @@ static void collect_process(struct hkm_collection *collection)
 	totals->span_purged = spans.purged;
 	totals->aged = hkm_counted(&hkm_span_aged.given) + hkm_counted(&hkm_big_aged.given);
 	totals->again = hkm_counted(&hkm_span_aged.again) + hkm_counted(&hkm_big_aged.again);
+	totals->fresh = spans.fresh;
 	totals->late = hkm_counted(&hkm_span_aged.late) + hkm_counted(&hkm_big_aged.late);
 	totals->dirty_reused = hkm_counted(&hkm_span_aged.reused);
 	totals->big_reused = hkm_counted(&hkm_big_aged.reused);
@@ -245,6 +246,7 @@ void hkm_period_between(const struct hkm_totals *before, const struct hkm_totals
 	window->empty_slabs = (double)after->empty_slabs;
 	window->aged = difference(before->aged, after->aged);
 	window->again = difference(before->again, after->again);
+	window->fresh = difference(before->fresh, after->fresh);
 	window->late = difference(before->late, after->late);
 	window->dirty_reused = difference(before->dirty_reused, after->dirty_reused);
 	window->big_reused = difference(before->big_reused, after->big_reused);

@@ -27,7 +27,7 @@ struct hkm_totals {
 	uint64_t slow_entries, slow_cycles, exact_entries, exact_ns, page_faults; /* as in heap/meter.h */
 	uint64_t span_purged, big_purged;        /* bytes */
 	uint64_t aged, again, late;              /* bytes, of slices and big ranges, as in base/regret.h */
-	uint64_t dirty_again, big_again, dirty_reused, big_reused;
+	uint64_t dirty_again, big_again, dirty_reused, big_reused, fresh;
 	uint64_t class_allocations[HKM_TINY_CLASSES], class_refills[HKM_TINY_CLASSES];
 	uint32_t demand[HKM_DEMAND_BUCKETS];     /* Mid requests that missed, as in heap/meter.h */
 	uint16_t largest[HKM_DEMAND_BUCKETS];
@@ -73,6 +73,7 @@ struct hkm_period {
 	 * back because dirty_bytes or big_cache_bytes was reached, and asked for again; handed out again, and of that, what a
 	 * quarter of the delay would have given back. */
 	double aged, again, dirty_again, big_again, dirty_reused, big_reused, late;
+	double fresh; /* bytes of slices handed out that were not resident */
 	double dirty, big_cached, cached, empty_slabs; /* bytes, at its end */
 	double class_allocations[HKM_TINY_CLASSES], class_refills[HKM_TINY_CLASSES];
 	struct hkm_totals totals; /* at its end, for levels and the histogram */
