@@ -10,7 +10,6 @@
 #include "learn/prices.h"
 
 #define SETTLE_WINDOWS 4u     /* nobody waits longer for a change to settle */
-#define UCB_C 0.2            /* the seed's is 1.5; see docs/design/learning-controllers.md */
 #define DYNAMIC_LEAST 0.02   /* share of the Mid bytes that a dynamic class must save */
 #define EVIDENCE_WINDOWS 16u /* the mean forgets windows before the last so many */
 #define TEMPERATURE 100.0    /* of the softmax over ratings, in Elo points */
@@ -191,9 +190,9 @@ void hkm_actuators_start(struct hkm_actuators *actuators, const struct hkm_learn
 	actuators->strategy = HKM_STRATEGY_STEADY;
 	for (unsigned class = 0; class < HKM_ACE_CLASSES; class++)
 		actuators->pids[class] = pid_for(settings, class);
-	hkm_bandit_start(&actuators->wmax_mid, settings->wmax_mid_count + 1, UCB_C);
-	hkm_bandit_start(&actuators->wmax_large, settings->wmax_large_count + 1, UCB_C);
-	hkm_bandit_start(&actuators->huge_pages, HUGE_PAGE_ARMS, UCB_C);
+	hkm_bandit_start(&actuators->wmax_mid, settings->wmax_mid_count + 1, settings->ucb_c);
+	hkm_bandit_start(&actuators->wmax_large, settings->wmax_large_count + 1, settings->ucb_c);
+	hkm_bandit_start(&actuators->huge_pages, HUGE_PAGE_ARMS, settings->ucb_c);
 	hkm_elo_start(&actuators->ratings, HKM_STRATEGIES_COUNT);
 }
 

@@ -38,6 +38,7 @@ struct hkm_learn_settings {
 	bool water_filling, wmax, dynamic, huge_pages;
 	uint32_t wmax_mid[HKM_CANDIDATES], wmax_large[HKM_CANDIDATES]; /* thousandths */
 	unsigned wmax_mid_count, wmax_large_count;
+	double ucb_c;                /* of the bandits */
 	uint64_t wmax_dwell_ms;
 	uint64_t mid_cache_bytes;    /* of a Mid class: what a new dynamic class starts with */
 	uint64_t window_ms;

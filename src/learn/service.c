@@ -249,6 +249,7 @@ static void read_settings(struct hkm_learn_settings *settings)
 		.dynamic = hkm_options.dyn1_auto == 1,
 		.huge_pages = hkm_options.thp_learn == 1,
 		.mid_cache_bytes = hkm_options.mid_cache_bytes,
+		.ucb_c = (double)hkm_options.ucb_c / 1e3,
 		.wmax_dwell_ms = hkm_options.wmax_dwell_sec * 1000,
 		.window_ms = hkm_options.learn_window_ms,
 	};

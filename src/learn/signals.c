@@ -102,6 +102,7 @@ static void collect_process(struct hkm_collection *collection)
 	totals->aged = hkm_counted(&hkm_span_aged.given) + hkm_counted(&hkm_big_aged.given);
 	totals->again = hkm_counted(&hkm_span_aged.again) + hkm_counted(&hkm_big_aged.again);
 	totals->fresh = spans.fresh;
+	totals->exact_ns += spans.populate_ns;
 	totals->late = hkm_counted(&hkm_span_aged.late) + hkm_counted(&hkm_big_aged.late);
 	totals->dirty_reused = hkm_counted(&hkm_span_aged.reused);
 	totals->big_reused = hkm_counted(&hkm_big_aged.reused);

@@ -13,7 +13,7 @@
 #include "span/masks.h"
 
 #define FOREIGN_TRIES 4096u    /* superslabs with a stranger's mapping that are passed over in one search */
-#define HUGE_SLICES 32u        /* slices in a huge page */
+#define HUGE_SLICES ((2u << 20) >> HKM_SLICE_SHIFT) /* slices in a huge page */
 #define PURGE_RANGES 64u       /* ranges advised away in one call */
 
 /* All fields are guarded by hkm_span_lock. */
@@ -54,7 +54,7 @@ static hkm_counter oldest_dirty_ms; /* of the queue's head; 0: empty */
 struct hkm_regret hkm_span_aged, hkm_span_surplus;
 static uint64_t purge_delay_ms;
 
-static hkm_counter fresh_bytes, populated_bytes;
+static hkm_counter fresh_bytes, populated_bytes, populate_ns;
 static _Atomic size_t fault_ahead; /* relaxed: a value of its own */
 
 /* The time of the last look at the clock by anyone; written by polling threads (relaxed: any recent value will do),
@@ -312,11 +312,14 @@ static void populate(struct superslab *superslab, size_t bytes)
 {
 	size_t slices = hkm_align_up(bytes, HKM_SLICE_SIZE) >> HKM_SLICE_SHIFT;
 	size_t size = slices << HKM_SLICE_SHIFT;
+	uint64_t start = hkm_os_thread_ns();
 	if (slices >= HUGE_SLICES)
 		hkm_os_huge_pages(superslab_start(superslab), size, true);
-	if (!hkm_os_populate(superslab_start(superslab), size))
-		return;
+	bool done = hkm_os_populate(superslab_start(superslab), size);
 	hkm_lock_acquire(&hkm_span_lock);
+	hkm_count(&populate_ns, hkm_os_thread_ns() - start);
+	if (!done)
+		slices = 0;
 	uint64_t bits = superslab->mapped ? superslab->free & run_mask(slices) : 0;
 	hkm_count(&populated_bytes, count_bits(bits) * HKM_SLICE_SIZE);
 	set_dirty(superslab, superslab->dirty | bits);
@@ -552,6 +555,7 @@ void hkm_span_stats(struct hkm_span_stats *stats)
 	stats->purged = hkm_counted(&purged_bytes);
 	stats->fresh = hkm_counted(&fresh_bytes);
 	stats->populated = hkm_counted(&populated_bytes);
+	stats->populate_ns = hkm_counted(&populate_ns);
 }
 
 HKM_RACY void hkm_span_visit(void (*visit)(struct hkm_slab *slab, void *context), void *context)

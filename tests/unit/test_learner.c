@@ -31,6 +31,7 @@ static const struct hkm_learn_settings settings = {
 	.target_hit_large = 0.55,
 	.cap_step_mid = 4,
 	.cap_step_large = 1,
+	.ucb_c = 0.2,
 	.water_filling = true,
 	.wmax = true,
 	.dynamic = true,
