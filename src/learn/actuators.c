@@ -265,12 +265,21 @@ static bool propose(struct hkm_actuators *actuators, const struct hkm_period *wi
 	}
 }
 
+/* What only a trial can tell. */
+static bool never_counted(unsigned actuator)
+{
+	return actuator == HKM_ACTUATOR_STRATEGY || actuator == HKM_ACTUATOR_WMAX_MID ||
+	       actuator == HKM_ACTUATOR_WMAX_LARGE || actuator == HKM_ACTUATOR_HUGE_PAGES;
+}
+
 bool hkm_actuators_propose(struct hkm_actuators *actuators, const struct hkm_policy *base, double least, bool counted,
 			   struct hkm_proposal *proposal)
 {
 	const struct hkm_period *window = &actuators->evidence;
 	bool found = false;
 	for (unsigned actuator = 0; actuator < HKM_ACTUATORS; actuator++) {
+		if (counted && never_counted(actuator))
+			continue;
 		for (int direction = -1; direction <= 1; direction += 2) {
 			struct hkm_proposal candidate;
 			if (!propose(actuators, window, base, actuator, direction, &candidate))

@@ -37,6 +37,7 @@
 #define REST_DOUBLINGS 6u
 
 #define FROZEN_REFERENCE 3u
+#define FROZEN_LOOKS 4u      /* windows from one look at what is counted to the next */
 #define COST_TOLERANCE 0.1   /* Page-Hinkley on J / its frozen level */
 #define COST_THRESHOLD 0.8
 #define MIX_TOLERANCE 0.1    /* on the distance of two mixes, 0 to 2 */
@@ -425,7 +426,8 @@ static bool step_frozen(struct hkm_learner *learner, const struct hkm_period *wi
 		level_add(&learner->frozen, window);
 		return false;
 	}
-	if (find_trial(learner, LEAST_HOPE)) {
+	/* Not in every window: it takes longer than the rest. */
+	if (learner->windows % FROZEN_LOOKS == 0 && find_trial(learner, LEAST_HOPE)) {
 		begin_trial(learner, window, policy, decision);
 		return true;
 	}

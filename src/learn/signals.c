@@ -272,7 +272,12 @@ void hkm_period_mean(struct hkm_period *mean, unsigned count, const struct hkm_p
 	for (size_t i = 0; i < PERIOD_FIELDS; i++)
 		to[i] = count == 0 ? from[i] : to[i] + (from[i] - to[i]) / (count + 1);
 	mean->now_ms = window->now_ms;
-	mean->totals = window->totals;
+	/* Not all of them: most are cold, and a step is short. */
+	mean->totals.threads = window->totals.threads;
+	mean->totals.mid_out = window->totals.mid_out;
+	mean->totals.big_live = window->totals.big_live;
+	mean->totals.big_cached = window->totals.big_cached;
+	memcpy(mean->totals.largest, window->totals.largest, sizeof mean->totals.largest);
 	double idle = mean->held > mean->live ? (mean->held - mean->live) / MIB : 0;
 	mean->objective = (mean->operations > 0 ? mean->slow_ns / mean->operations : 0) + mean->lambda * idle;
 }

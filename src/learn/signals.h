@@ -15,7 +15,7 @@
 
 #include "heap/heap.h"
 
-#define HKM_HEAPS_A_SLICE 8u
+#define HKM_HEAPS_A_SLICE 4u
 #define HKM_SAMPLES 64u
 
 /* Everything since the process started, but for the levels. */
@@ -79,8 +79,8 @@ struct hkm_period {
 	struct hkm_totals totals; /* at its end, for levels and the histogram */
 };
 
-/* Makes *mean, of `count` windows, the mean of one more; its objective is that of them all, and its totals are the last
- * window's. */
+/* Makes *mean, of `count` windows, the mean of one more; its objective is that of them all. Of the totals it has the
+ * last window's number of threads, largest[], and bytes out of Mid's pools and in L2. */
 void hkm_period_mean(struct hkm_period *mean, unsigned count, const struct hkm_period *window);
 
 /* The share of the bytes handed out for a histogram of Mid requests that is beyond what was asked for, with dynamic
