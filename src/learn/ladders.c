@@ -165,7 +165,7 @@ static const struct ladder ladders[HKM_LADDERS] = {
 	  "surplus mappings that were given back are asked for again", "freed mappings lie unused" },
 	{ FIELD(dirty_bytes), 4 * MIB, 4096 * MIB, 4 * MIB, 4, dirty_up, dirty_down, true, dirty_level,
 	  "surplus memory that was given back is asked for again", "free memory lies resident" },
-	{ FIELD(fault_ahead), 0, 4 * MIB, 4 * MIB, 4, ahead_up, NULL, true, NULL,
+	{ FIELD(fault_ahead), 0, 2 * MIB, 2 * MIB, 4, ahead_up, NULL, true, NULL,
 	  "slices are touched that were not resident", "" },
 	{ FIELD(cache_bytes), 65536, 256 * MIB, 65536, 4, cache_up, cache_down, false, cache_level,
 	  "misses that larger caches would have served", "blocks lie in caches" },
