@@ -14,6 +14,7 @@ from pathlib import Path
 
 # A start or a shift may take a learner this many windows (issue 4, section 2).
 SETTLING_WINDOWS = 15
+LEAST_WINDOWS = 3
 SAMPLE_SECONDS = 0.01
 NUMBERS = {"start": float, "operations": int, "seconds": float, "checksum": str}
 
@@ -70,11 +71,31 @@ def objective_of(windows):
     return (sum(window["slow_ns"] for window in windows) / operations if operations else 0.0) + sum(idle) / len(idle)
 
 
+def long_phases(windows, output):
+    """The phases without those that are too short on the average; where one is left out, the next begins earlier."""
+    phases, spent = output["phases"], phase_seconds(output)
+    gaps = sorted(after["t_ms"] - before["t_ms"] for before, after in zip(windows, windows[1:]))
+    least = LEAST_WINDOWS * gaps[len(gaps) // 2] / 1e3 if gaps else 0.0
+    names = [name for name, _ in phases]
+    short = {name for name in names if spent[name] / names.count(name) < least}
+    if len(short) == len(spent):
+        return phases
+    merged, start = [], None
+    for name, moment in phases:
+        start = moment if start is None else start
+        if name not in short:
+            merged.append((name, start))
+            start = None
+    return merged
+
+
 def phase_objectives(windows, output):
     """({phase: the objective of its windows}, the same without each occurrence's first windows).
-    A window belongs to the phase in which it ended. t_ms may count from the start of the process or
+    A window belongs to the phase in which it ended; phases that are over before LEAST_WINDOWS have ended have none of
+    their own, and count to the one that follows. t_ms may count from the start of the process or
     be the monotonic clock's."""
-    starts = [moment for _, moment in output["phases"]]
+    phases = long_phases(windows, output)
+    starts = [moment for _, moment in phases]
     counts = [0] * len(starts)
     everything, settled = {}, {}
     for window in windows:
@@ -82,7 +103,7 @@ def phase_objectives(windows, output):
         if moment >= output["start"]:
             moment -= output["start"]
         place = max(bisect_right(starts, moment) - 1, 0)
-        name = output["phases"][place][0]
+        name = phases[place][0]
         counts[place] += 1
         everything.setdefault(name, []).append(window)
         if counts[place] > SETTLING_WINDOWS:

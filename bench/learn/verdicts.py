@@ -22,6 +22,7 @@ PROCESSOR_LIMIT = 0.005
 WHOLE = "objective"
 SETTLED = "objective_settled"
 TIME = "seconds"
+PROCESSOR = "processor"
 MEMORY = "mean_kib"
 
 
@@ -117,6 +118,8 @@ LINES = [
      lambda w, _: compare(w, LEARNING, STATIC, WHOLE, 1.02)),
     ("the same by time", None,
      lambda w, _: compare(w, LEARNING, STATIC, TIME, 1.02)),
+    ("the same by processor time", None,
+     lambda w, _: compare(w, LEARNING, STATIC, PROCESSOR, 1.02)),
     ("the learned DYN classes save 12 % of resident memory, against none", ["odd"],
      lambda w, _: compare(w, LEARNING, NO_DYNAMIC, MEMORY, 0.88)),
     ("learned huge pages and fault-ahead take 30 % off the time of growth", ["growth"], growth_time),

@@ -35,7 +35,7 @@ static struct range *kept_ends[HASH_BUCKETS];   /* kept ranges by end */
 static struct range *kept[SIZE_BUCKETS];
 static uint64_t kept_bits[(SIZE_BUCKETS + 63) / 64]; /* bit per bucket that is not empty */
 static struct range *oldest, *newest;
-static hkm_counter live_bytes, live_count, kept_bytes, kept_count, hits, misses, remaps, purged_bytes;
+static hkm_counter live_bytes, live_count, kept_bytes, kept_count, hits, misses, remaps, purged_bytes, huge_bytes;
 struct hkm_regret hkm_big_aged, hkm_big_surplus;
 static uint64_t purge_delay_ms; /* after which ranges went last */
 
@@ -332,12 +332,14 @@ static void note_reuse(const struct range *range, size_t size)
 	hkm_regret_reuse(&hkm_big_aged, hkm_min(size, range->size), range->kept_since_ms, hkm_os_now_ms(), purge_delay_ms);
 }
 
-/* `size` bytes are asked for that are not there. Takes the lock. */
-static void note_fresh(size_t size)
+/* `size` bytes are asked for that are not there, for a block of `whole` bytes. Takes the lock. */
+static void note_fresh(const struct hkm_policy *policy, size_t size, size_t whole)
 {
 	uint64_t now = hkm_os_now_ms();
 	hkm_lock_acquire(&hkm_big_lock);
 	hkm_regret_ask(&hkm_big_surplus, hkm_regret_ask(&hkm_big_aged, size, now), now);
+	if (policy->thp_threshold != 0 && whole >= policy->thp_threshold)
+		hkm_count(&huge_bytes, size);
 	hkm_lock_release(&hkm_big_lock);
 }
 
@@ -369,7 +371,7 @@ static struct range *take_grown(const struct hkm_policy *policy, size_t size, hk
 	hkm_lock_release(&hkm_big_lock);
 	if (range == NULL)
 		return NULL;
-	note_fresh(size - range->size);
+	note_fresh(policy, size - range->size, size);
 	make_room(size - range->size);
 	char *start = hkm_os_remap(range->start, range->size, size, true);
 	hkm_lock_acquire(&hkm_big_lock);
@@ -393,7 +395,7 @@ static struct range *take_new(const struct hkm_policy *policy, size_t size, size
 	struct range *range = hkm_meta_alloc(sizeof *range);
 	if (range == NULL)
 		return NULL;
-	note_fresh(size);
+	note_fresh(policy, size, size);
 	make_room(size);
 	if (wants_huge_pages(policy, size, hints))
 		alignment = hkm_max(alignment, HUGE_PAGE);
@@ -569,6 +571,7 @@ void hkm_big_stats(struct hkm_big_stats *stats)
 	stats->misses = hkm_counted(&misses);
 	stats->remaps = hkm_counted(&remaps);
 	stats->purged_bytes = hkm_counted(&purged_bytes);
+	stats->huge_bytes = hkm_counted(&huge_bytes);
 }
 
 size_t hkm_big_cached(void)

@@ -49,6 +49,7 @@ size_t hkm_big_purge(uint64_t before_ms, size_t keep_bytes);
 struct hkm_big_stats {
 	size_t live_bytes, cached_bytes, mappings, cached_mappings;
 	uint64_t hits, misses, remaps, purged_bytes;
+	uint64_t huge_bytes; /* of fresh memory, for which huge pages were asked, so far */
 };
 
 /* Each figure is right for some moment of the call. */

@@ -464,6 +464,27 @@ static bool fails(struct hkm_learner *learner, const struct hkm_period *window, 
 	return true;
 }
 
+/* Takes over what `from` has changed and *policy has not. */
+static void overlay(struct hkm_policy *policy, const struct hkm_policy *from, const struct hkm_policy *standard)
+{
+#define HKM_POLICY_FIELD(option, member) \
+	if (policy->member == standard->member) \
+		policy->member = from->member;
+#define HKM_POLICY_CLASSES(member, ...) \
+	for (unsigned class = 0; class < HKM_ACE_CLASSES; class++) \
+		if (policy->member[class] == standard->member[class]) \
+			policy->member[class] = from->member[class];
+#include "policy/fields.def"
+}
+
+void hkm_learner_learned(const struct hkm_learner *learner, struct hkm_policy *policy)
+{
+	*policy = learner->base;
+	for (unsigned i = 0; i < HKM_CONTEXTS; i++)
+		if (learner->contexts[i].known)
+			overlay(policy, &learner->contexts[i].policy, &learner->actuators.standard);
+}
+
 void hkm_learner_adopt(struct hkm_learner *learner, const struct hkm_policy *policy, uint64_t now_ms)
 {
 	learner->base = *policy;
@@ -491,6 +512,8 @@ bool hkm_learner_step(struct hkm_learner *learner, const struct hkm_period *wind
 			return true;
 	} else if (mix_changed(learner, mix)) {
 		return leave_mix(learner, window, policy, decision);
+	} else if (mix_distance(mix, learner->mix) > MIX_SAME) {
+		return false; /* two workloads in one window, or another one since: the next windows will tell */
 	}
 	bool settling = learner->settle > 0 || window->now_ms < learner->settle_until_ms;
 	learner->settle -= learner->settle > 0;

@@ -104,6 +104,10 @@ struct hkm_learner {
 void hkm_learner_start(struct hkm_learner *learner, const struct hkm_learn_settings *settings,
 		       const struct hkm_policy *policy, bool frozen);
 
+/* What was learned, as one policy: the base, and where it says what learning began with, what is remembered for other
+ * workloads. */
+void hkm_learner_learned(const struct hkm_learner *learner, struct hkm_policy *policy);
+
 /* Somebody else has published a policy: it is the new base, and learning begins again. */
 void hkm_learner_adopt(struct hkm_learner *learner, const struct hkm_policy *policy, uint64_t now_ms);
 

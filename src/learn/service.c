@@ -354,7 +354,7 @@ uint64_t hkm_service_learned(struct hkm_policy *policy)
 	uint64_t windows = 0;
 	bool taken = baton_wait();
 	if (service.on) {
-		*policy = service.learner.base;
+		hkm_learner_learned(&service.learner, policy);
 		windows = service.learner.windows;
 	} else {
 		hkm_policy_copy(policy);

@@ -9,6 +9,7 @@
 #include "os/os.h"
 
 #define MIB 1048576.0
+#define CLEARING 0.5 /* of what a fault costs: the page. The system counts a fault of a huge page as one. */
 
 /* ---- Collecting --------------------------------------------------------------------------------------- */
 
@@ -96,6 +97,7 @@ static void collect_process(struct hkm_collection *collection)
 	totals->big_misses = big.misses;
 	totals->big_remaps = big.remaps;
 	totals->big_purged = big.purged_bytes;
+	totals->huge = big.huge_bytes;
 	totals->big_cached = big.cached_bytes;
 	totals->big_live = big.live_bytes;
 	totals->span_purged = spans.purged;
@@ -227,6 +229,7 @@ static void count_time(const struct hkm_totals *before, const struct hkm_totals 
 	window->fault_ns = scale->fault_ns;
 	window->entry_ns = entries > 0 ? slow / entries : 0;
 	window->slow_ns = slow + difference(before->exact_ns, after->exact_ns) + window->faults * scale->fault_ns;
+	window->slow_ns += difference(before->huge, after->huge) / 4096 * scale->fault_ns * CLEARING;
 }
 
 void hkm_period_between(const struct hkm_totals *before, const struct hkm_totals *after, const struct hkm_scale *scale,
