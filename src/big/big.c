@@ -35,7 +35,8 @@ static struct range *kept_ends[HASH_BUCKETS];   /* kept ranges by end */
 static struct range *kept[SIZE_BUCKETS];
 static uint64_t kept_bits[(SIZE_BUCKETS + 63) / 64]; /* bit per bucket that is not empty */
 static struct range *oldest, *newest;
-static hkm_counter live_bytes, live_count, kept_bytes, kept_count, hits, misses, remaps, purged_bytes, huge_bytes;
+static hkm_counter live_bytes, live_count, kept_bytes, kept_count, hits, misses, remaps, purged_bytes, huge_bytes,
+	probed_bytes, probe_ns;
 struct hkm_regret hkm_big_aged, hkm_big_surplus;
 static uint64_t purge_delay_ms; /* after which ranges went last */
 
@@ -343,6 +344,22 @@ static void note_fresh(const struct hkm_policy *policy, size_t size, size_t whol
 	hkm_lock_release(&hkm_big_lock);
 }
 
+/* Faults of huge pages are taken by the program, where nobody can time them; the system counts one. So the first huge page
+ * of a fresh mapping, which is aligned to it, is made resident here. */
+static void probe(const struct hkm_policy *policy, const struct range *range)
+{
+	if (policy->thp_threshold == 0 || range->size < hkm_max(policy->thp_threshold, HUGE_PAGE))
+		return;
+	uint64_t start = hkm_os_thread_ns();
+	if (!hkm_os_populate(range->start, HUGE_PAGE, true))
+		return;
+	uint64_t ns = hkm_os_thread_ns() - start;
+	hkm_lock_acquire(&hkm_big_lock);
+	hkm_count(&probed_bytes, HUGE_PAGE);
+	hkm_count(&probe_ns, ns);
+	hkm_lock_release(&hkm_big_lock);
+}
+
 /* Takes a kept range that fits, cut to size; NULL: none. */
 static struct range *take_fitting(const struct hkm_policy *policy, size_t size, size_t alignment)
 {
@@ -408,6 +425,8 @@ static struct range *take_new(const struct hkm_policy *policy, size_t size, size
 	advise(policy, range, hints);
 	if ((hints & HKM_HINT_POPULATE) != 0)
 		hkm_os_populate(range->start, range->size);
+	else
+		probe(policy, range);
 	return range;
 }
 
@@ -572,6 +591,8 @@ void hkm_big_stats(struct hkm_big_stats *stats)
 	stats->remaps = hkm_counted(&remaps);
 	stats->purged_bytes = hkm_counted(&purged_bytes);
 	stats->huge_bytes = hkm_counted(&huge_bytes);
+	stats->probed_bytes = hkm_counted(&probed_bytes);
+	stats->probe_ns = hkm_counted(&probe_ns);
 }
 
 size_t hkm_big_cached(void)

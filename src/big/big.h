@@ -50,6 +50,7 @@ struct hkm_big_stats {
 	size_t live_bytes, cached_bytes, mappings, cached_mappings;
 	uint64_t hits, misses, remaps, purged_bytes;
 	uint64_t huge_bytes; /* of fresh memory, for which huge pages were asked, so far */
+	uint64_t probed_bytes, probe_ns; /* of that, made resident at once, to see what it costs */
 };
 
 /* Each figure is right for some moment of the call. */

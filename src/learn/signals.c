@@ -9,7 +9,6 @@
 #include "os/os.h"
 
 #define MIB 1048576.0
-#define CLEARING 0.5 /* of what a fault costs: the page. The system counts a fault of a huge page as one. */
 
 /* ---- Collecting --------------------------------------------------------------------------------------- */
 
@@ -98,6 +97,8 @@ static void collect_process(struct hkm_collection *collection)
 	totals->big_remaps = big.remaps;
 	totals->big_purged = big.purged_bytes;
 	totals->huge = big.huge_bytes;
+	totals->probed = big.probed_bytes;
+	totals->probe_ns = big.probe_ns;
 	totals->big_cached = big.cached_bytes;
 	totals->big_live = big.live_bytes;
 	totals->span_purged = spans.purged;
@@ -229,7 +230,10 @@ static void count_time(const struct hkm_totals *before, const struct hkm_totals 
 	window->fault_ns = scale->fault_ns;
 	window->entry_ns = entries > 0 ? slow / entries : 0;
 	window->slow_ns = slow + difference(before->exact_ns, after->exact_ns) + window->faults * scale->fault_ns;
-	window->slow_ns += difference(before->huge, after->huge) / 4096 * scale->fault_ns * CLEARING;
+	/* The system counts a fault of a huge page as one, whatever it costs. */
+	double unseen = difference(before->huge, after->huge) - difference(before->probed, after->probed);
+	if (unseen > 0 && after->probed > 0)
+		window->slow_ns += unseen * (double)after->probe_ns / (double)after->probed;
 }
 
 void hkm_period_between(const struct hkm_totals *before, const struct hkm_totals *after, const struct hkm_scale *scale,

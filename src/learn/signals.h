@@ -27,7 +27,8 @@ struct hkm_totals {
 	uint64_t slow_entries, slow_cycles, exact_entries, exact_ns, page_faults; /* as in heap/meter.h */
 	uint64_t span_purged, big_purged;        /* bytes */
 	uint64_t aged, again, late;              /* bytes, of slices and big ranges, as in base/regret.h */
-	uint64_t dirty_again, big_again, dirty_reused, big_reused, fresh, huge;
+	uint64_t dirty_again, big_again, dirty_reused, big_reused, fresh;
+	uint64_t huge, probed, probe_ns; /* of L2, as in big/big.h */
 	uint64_t class_allocations[HKM_TINY_CLASSES], class_refills[HKM_TINY_CLASSES];
 	uint32_t demand[HKM_DEMAND_BUCKETS];     /* Mid requests that missed, as in heap/meter.h */
 	uint16_t largest[HKM_DEMAND_BUCKETS];

@@ -14,6 +14,9 @@
 
 #define FOREIGN_TRIES 4096u    /* superslabs with a stranger's mapping that are passed over in one search */
 #define HUGE_SLICES ((2u << 20) >> HKM_SLICE_SHIFT) /* slices in a huge page */
+#define POPULATE_SLICE_NS 8000u /* what the page faults of a slice cost at least */
+#define SKIP_FIRST 16u         /* superslabs that are not populated after one that was too dear */
+#define SKIP_MOST 4096u
 #define PURGE_RANGES 64u       /* ranges advised away in one call */
 
 /* All fields are guarded by hkm_span_lock. */
@@ -55,6 +58,7 @@ struct hkm_regret hkm_span_aged, hkm_span_surplus;
 static uint64_t purge_delay_ms;
 
 static hkm_counter fresh_bytes, populated_bytes, populate_ns;
+static uint64_t populates_to_skip, skip_next = SKIP_FIRST;
 static _Atomic size_t fault_ahead; /* relaxed: a value of its own */
 
 /* The time of the last look at the clock by anyone; written by polling threads (relaxed: any recent value will do),
@@ -306,20 +310,35 @@ void hkm_span_set_fault_ahead(size_t bytes)
 	atomic_store_explicit(&fault_ahead, bytes, memory_order_relaxed);
 }
 
-/* The first slices of a fresh superslab become resident; those that are still free are dirty from now on. Called without
+/* Huge pages may be dearer than faults: where the system has to move memory for them, or, in a virtual machine, has
+ * to get them from the host. Then a while goes by before the next try, each time twice as long.
+ * The first slices of a fresh superslab become resident; those that are still free are dirty from now on. Called without
  * the lock, as it takes long: whoever is handed a slice meanwhile finds it zeroed, resident or not. */
 static void populate(struct superslab *superslab, size_t bytes)
 {
 	size_t slices = hkm_align_up(bytes, HKM_SLICE_SIZE) >> HKM_SLICE_SHIFT;
 	size_t size = slices << HKM_SLICE_SHIFT;
+	hkm_lock_acquire(&hkm_span_lock);
+	bool skipped = populates_to_skip > 0;
+	populates_to_skip -= skipped;
+	hkm_lock_release(&hkm_span_lock);
+	if (skipped)
+		return;
 	uint64_t start = hkm_os_thread_ns();
 	if (slices >= HUGE_SLICES)
 		hkm_os_huge_pages(superslab_start(superslab), size, true);
 	bool done = hkm_os_populate(superslab_start(superslab), size);
+	uint64_t ns = hkm_os_thread_ns() - start;
 	hkm_lock_acquire(&hkm_span_lock);
-	hkm_count(&populate_ns, hkm_os_thread_ns() - start);
+	hkm_count(&populate_ns, ns);
 	if (!done)
 		slices = 0;
+	if (ns <= slices * POPULATE_SLICE_NS) {
+		skip_next = SKIP_FIRST;
+	} else {
+		populates_to_skip = skip_next;
+		skip_next = hkm_min(2 * skip_next, SKIP_MOST);
+	}
 	uint64_t bits = superslab->mapped ? superslab->free & run_mask(slices) : 0;
 	hkm_count(&populated_bytes, count_bits(bits) * HKM_SLICE_SIZE);
 	set_dirty(superslab, superslab->dirty | bits);
