@@ -174,6 +174,37 @@ ISOLATED(dynamic_classes_serve_their_sizes_exactly)
 	hkm_free(take(5200, 6144));
 }
 
+/* Else their spans would never drain. */
+ISOLATED(a_dynamic_class_takes_no_block_of_another)
+{
+	start();
+	hkm_free(take(5200, 6144));
+	policy.wmax_mid = 2000;
+	set_dynamic(5200, 0);
+	hkm_free(take(5200, 5200));
+	flush();
+	hkm_free(take(6000, 6144));
+	take(5200, 5200);
+}
+
+/* A span of 64 KiB would leave 3,856 bytes behind 15 blocks; one of 256 KiB leaves 3,088 behind 63. */
+ISOLATED(spans_of_a_dynamic_class_waste_least)
+{
+	unsigned char *block;
+
+	start();
+	set_dynamic(4112, 12304);
+	block = take(4112, 4112);
+	require(hkm_window.slabs[hkm_slice_of(block)].slices == 4, "%u slices",
+		hkm_window.slabs[hkm_slice_of(block)].slices);
+	block = take(12304, 12304);
+	require(hkm_window.slabs[hkm_slice_of(block)].slices == 4, "%u slices",
+		hkm_window.slabs[hkm_slice_of(block)].slices);
+	set_dynamic(1040, 0); /* at most 64 blocks */
+	block = take(1040, 1040);
+	require(hkm_window.slabs[hkm_slice_of(block)].slices == 1, "more than 64 blocks");
+}
+
 #define OLD_BLOCKS 100
 
 ISOLATED(blocks_of_a_retired_size_live_on)
@@ -641,6 +672,8 @@ int main(void)
 		cmocka_unit_test(a_cached_larger_block_serves_within_wmax),
 		cmocka_unit_test(the_smallest_cached_block_serves),
 		cmocka_unit_test(dynamic_classes_serve_their_sizes_exactly),
+		cmocka_unit_test(a_dynamic_class_takes_no_block_of_another),
+		cmocka_unit_test(spans_of_a_dynamic_class_waste_least),
 		cmocka_unit_test(blocks_of_a_retired_size_live_on),
 		cmocka_unit_test(caches_hold_no_more_than_their_capacity),
 		cmocka_unit_test(all_caches_together_hold_no_more_than_the_policy_says),

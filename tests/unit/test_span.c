@@ -4,6 +4,7 @@
 #include "unit.h"
 
 #include <pthread.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 
 #include "os/os.h"
@@ -346,6 +347,69 @@ ISOLATED(memory_that_cannot_be_purged_stays_dirty_and_nothing_hangs)
 	require(!is_dirty(1), "not purged after all");
 }
 
+/* ---- What the learner wants to know ------------------------------------------------------ */
+
+ISOLATED(what_is_asked_for_in_time_is_regretted)
+{
+	static struct hkm_regret regret;
+
+	require(hkm_regret_ask(&regret, 10, 100) == 10, "nothing was given back, and is regretted");
+	hkm_regret_give(&regret, 100, 1000, 1600);
+	require(hkm_regret_ask(&regret, 30, 1500) == 0 && hkm_counted(&regret.again) == 30, "in time");
+	require(hkm_regret_ask(&regret, 90, 1600) == 20 && hkm_counted(&regret.again) == 100, "more than was given back");
+	hkm_regret_give(&regret, 100, 2000, 2600);
+	require(hkm_regret_ask(&regret, 50, 2601) == 50 && hkm_counted(&regret.again) == 100, "too late");
+	hkm_regret_give(&regret, 5, 3000, 3600);
+	require(hkm_regret_ask(&regret, 50, 3000) == 45, "what is past came back");
+	require(hkm_counted(&regret.given) == 205, "%lu", hkm_counted(&regret.given));
+	hkm_regret_reuse(&regret, 7, 4000, 4050, 200);
+	require(hkm_counted(&regret.reused) == 7 && hkm_counted(&regret.late) == 0, "a quarter of the delay");
+	hkm_regret_reuse(&regret, 7, 4000, 4051, 200);
+	require(hkm_counted(&regret.reused) == 14 && hkm_counted(&regret.late) == 7, "after a quarter of the delay");
+}
+
+ISOLATED(slices_given_back_too_soon_are_regretted)
+{
+	leave_three_dirty();
+	hkm_span_note_time(hkm_os_now_ms());
+	hkm_span_purge(0, 2 * DIRTY_EACH);
+	require(hkm_counted(&hkm_span_surplus.given) == DIRTY_EACH, "%lu", hkm_counted(&hkm_span_surplus.given));
+	hkm_span_purge(next_tick_of_clock(hkm_os_now_ms) - 1, SIZE_MAX);
+	require(hkm_counted(&hkm_span_aged.given) == 2 * DIRTY_EACH, "%lu", hkm_counted(&hkm_span_aged.given));
+	take(&spans[0], HKM_SUPERSLAB_SLICES - 1);
+	require(hkm_counted(&hkm_span_aged.again) + hkm_counted(&hkm_span_surplus.again) > 0, "it is not");
+	give(&spans[0]);
+	take(&spans[0], HKM_SUPERSLAB_SLICES - 1);
+	require(hkm_counted(&hkm_span_aged.reused) >= DIRTY_EACH, "%lu reused", hkm_counted(&hkm_span_aged.reused));
+	/* A trim is nobody's fault. */
+	give(&spans[0]);
+	purge_all();
+	require(hkm_counted(&hkm_span_aged.given) == 2 * DIRTY_EACH, "a trim counts");
+}
+
+ISOLATED(fresh_superslabs_are_populated)
+{
+	struct hkm_span_stats stats;
+	unsigned char resident[16 * PAGES_IN_SLICE];
+
+	hkm_span_start();
+	take(&spans[0], HKM_SUPERSLAB_SLICES);
+	hkm_span_set_fault_ahead(16 * HKM_SLICE_SIZE);
+	take(&spans[1], 1);
+	hkm_span_stats(&stats);
+	require(stats.fresh == (HKM_SUPERSLAB_SLICES + 1) * HKM_SLICE_SIZE, "%lu fresh", stats.fresh);
+	if (stats.populated == 0)
+		return; /* a system that does not know how */
+	require(stats.populated == 15 * HKM_SLICE_SIZE, "%lu populated", stats.populated);
+	require(hkm_span_dirty() == stats.populated, "they do not count as resident");
+	require(mincore(hkm_slab_start(spans[1].slab), sizeof resident * PAGE, resident) == 0, "mincore");
+	for (size_t i = 0; i < sizeof resident; i++)
+		require((resident[i] & 1) != 0, "page %zu is not resident", i);
+	take(&spans[2], 15);
+	require(hkm_counted(&hkm_span_aged.reused) == 15 * HKM_SLICE_SIZE, "not used");
+	check_stats();
+}
+
 static void visit(struct hkm_slab *slab, void *context)
 {
 	(void)slab;
@@ -433,6 +497,9 @@ int main(void)
 		cmocka_unit_test(purging_by_age_spares_the_young),
 		cmocka_unit_test(empty_superslabs_are_unmapped_and_their_addresses_used_again),
 		cmocka_unit_test(memory_that_cannot_be_purged_stays_dirty_and_nothing_hangs),
+		cmocka_unit_test(what_is_asked_for_in_time_is_regretted),
+		cmocka_unit_test(slices_given_back_too_soon_are_regretted),
+		cmocka_unit_test(fresh_superslabs_are_populated),
 		cmocka_unit_test(only_spans_with_a_kind_are_visited),
 		cmocka_unit_test(threads_share_superslabs),
 	};
