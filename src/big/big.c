@@ -351,7 +351,7 @@ static void probe(const struct hkm_policy *policy, const struct range *range)
 	if (policy->thp_threshold == 0 || range->size < hkm_max(policy->thp_threshold, HUGE_PAGE))
 		return;
 	uint64_t start = hkm_os_thread_ns();
-	if (!hkm_os_populate(range->start, HUGE_PAGE, true))
+	if (!hkm_os_populate(range->start, HUGE_PAGE))
 		return;
 	uint64_t ns = hkm_os_thread_ns() - start;
 	hkm_lock_acquire(&hkm_big_lock);

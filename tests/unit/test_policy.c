@@ -118,6 +118,7 @@ static bool numbers_are_legal(const struct hkm_policy *policy)
 	legal &= is_legal("big_cache_bytes", policy->big_cache_bytes);
 	legal &= is_legal("big_surplus", policy->big_surplus);
 	legal &= is_legal("thp_threshold", policy->thp_threshold);
+	legal &= is_legal("fault_ahead", policy->fault_ahead);
 	legal &= is_legal("cache_bytes", policy->cache_bytes);
 	legal &= is_legal("cache_share", policy->cache_share);
 	legal &= is_legal("purge_delay_ms", policy->purge_delay_ms);
@@ -328,6 +329,7 @@ static void choose_policy(struct random_source *random, struct hkm_policy *polic
 	policy->big_cache_bytes = any_number(random, 1 << 24);
 	policy->big_surplus = any_number(random, 4000);
 	policy->thp_threshold = any_number(random, 1 << 23);
+	policy->fault_ahead = (uint32_t)any_number(random, 1 << 23);
 	policy->cache_bytes = any_number(random, 1 << 23);
 	policy->cache_share = (uint32_t)any_number(random, 5000);
 	policy->purge_delay_ms = any_number(random, 1000);
