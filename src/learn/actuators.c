@@ -35,7 +35,9 @@ static bool propose_capacity(struct hkm_actuators *actuators, const struct hkm_p
 	for (unsigned class = 0; class < HKM_ACE_CLASSES; class++) {
 		proposal->from += base->cache_blocks[class];
 		proposal->to += proposal->policy.cache_blocks[class];
-		ghosts += window->ghost_hits[class];
+		/* All ghost hits are of a cache twice as large; the budget may have allowed less. */
+		double old = base->cache_blocks[class], share = (proposal->policy.cache_blocks[class] - old) / (old > 1 ? old : 1);
+		ghosts += window->ghost_hits[class] * (share < 0 ? 0 : share > 1 ? 1 : share);
 	}
 	double cached = window->cached, share = cached < -bytes ? 1 : -bytes / (cached + 1);
 	proposal->counted = direction > 0;

@@ -152,6 +152,7 @@ struct ladder {
 	double factor;
 	promise_of *up, *down;   /* NULL: nothing speaks for a step in this direction */
 	bool counted;            /* its promises count what would have happened */
+	unsigned evidence;       /* windows that it takes at least; the first ones are often those of a start */
 	double (*level)(const struct hkm_period *); /* what is used of it: going down starts there; NULL: all */
 	const char *why_up, *why_down;
 };
@@ -159,21 +160,21 @@ struct ladder {
 #define FIELD(name) #name, offsetof(struct hkm_policy, name), sizeof(((struct hkm_policy *)0)->name) == 8
 
 static const struct ladder ladders[HKM_LADDERS] = {
-	{ FIELD(purge_delay_ms), 10, 20000, 10, 4, delay_up, delay_down, true, NULL,
+	{ FIELD(purge_delay_ms), 10, 20000, 10, 4, delay_up, delay_down, true, 0, NULL,
 	  "memory that was given back for its age is asked for again", "free memory lies resident" },
-	{ FIELD(big_cache_bytes), 0, 4096 * MIB, 16 * MIB, 4, big_up, big_down, true, big_level,
+	{ FIELD(big_cache_bytes), 0, 4096 * MIB, 16 * MIB, 4, big_up, big_down, true, 0, big_level,
 	  "surplus mappings that were given back are asked for again", "freed mappings lie unused" },
-	{ FIELD(dirty_bytes), 4 * MIB, 4096 * MIB, 4 * MIB, 4, dirty_up, dirty_down, true, dirty_level,
+	{ FIELD(dirty_bytes), 4 * MIB, 4096 * MIB, 4 * MIB, 4, dirty_up, dirty_down, true, 0, dirty_level,
 	  "surplus memory that was given back is asked for again", "free memory lies resident" },
-	{ FIELD(fault_ahead), 0, 2 * MIB, 2 * MIB, 4, ahead_up, NULL, true, NULL,
+	{ FIELD(fault_ahead), 0, 2 * MIB, 2 * MIB, 4, ahead_up, NULL, true, 8, NULL,
 	  "slices are touched that were not resident", "" },
-	{ FIELD(cache_bytes), 65536, 256 * MIB, 65536, 4, cache_up, cache_down, false, cache_level,
+	{ FIELD(cache_bytes), 65536, 256 * MIB, 65536, 4, cache_up, cache_down, false, 0, cache_level,
 	  "misses that larger caches would have served", "blocks lie in caches" },
-	{ FIELD(refill_bytes), 1024, 65536, 1024, 4, refill_up, refill_down, false, NULL,
+	{ FIELD(refill_bytes), 1024, 65536, 1024, 4, refill_up, refill_down, false, 0, NULL,
 	  "hot lists run empty", "blocks are carved that nobody asks for" },
-	{ FIELD(hot_bytes), 4096, 1048576, 4096, 4, hot_up, NULL, false, NULL,
+	{ FIELD(hot_bytes), 4096, 1048576, 4096, 4, hot_up, NULL, false, 0, NULL,
 	  "hot lists run empty", "" },
-	{ FIELD(empty_slabs), 0, 64, 1, 4, empty_up, empty_down, false, NULL,
+	{ FIELD(empty_slabs), 0, 64, 1, 4, empty_up, empty_down, false, 0, NULL,
 	  "slabs come and go", "slabs are kept empty" },
 };
 
@@ -227,6 +228,8 @@ bool hkm_ladder_propose(const struct hkm_actuators *actuators, const struct hkm_
 		return false;
 	double value = get(ladder, base), next = next_step(ladder, window, value, direction);
 	if (direction > 0 ? next <= value : next >= value)
+		return false;
+	if (actuators->evidence_count < ladder->evidence)
 		return false;
 	*proposal = (struct hkm_proposal){
 		.direction = direction,
