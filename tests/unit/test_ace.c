@@ -195,14 +195,14 @@ ISOLATED(spans_of_a_dynamic_class_waste_least)
 	start();
 	set_dynamic(4112, 12304);
 	block = take(4112, 4112);
-	require(hkm_window.slabs[hkm_slice_of(block)].slices == 4, "%u slices",
+	require(hkm_window.slabs[hkm_slice_of(block)].slices * HKM_SLICE_SIZE == 256 * KIB, "%u slices",
 		hkm_window.slabs[hkm_slice_of(block)].slices);
 	block = take(12304, 12304);
-	require(hkm_window.slabs[hkm_slice_of(block)].slices == 4, "%u slices",
+	require(hkm_window.slabs[hkm_slice_of(block)].slices * HKM_SLICE_SIZE == 256 * KIB, "%u slices",
 		hkm_window.slabs[hkm_slice_of(block)].slices);
 	set_dynamic(1040, 0); /* at most 64 blocks */
 	block = take(1040, 1040);
-	require(hkm_window.slabs[hkm_slice_of(block)].slices == 1, "more than 64 blocks");
+	require(hkm_window.slabs[hkm_slice_of(block)].slices * HKM_SLICE_SIZE == 64 * KIB, "more than 64 blocks");
 }
 
 #define OLD_BLOCKS 100
