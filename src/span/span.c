@@ -114,6 +114,7 @@ static void bucket_insert(struct superslab *superslab)
 static void set_free(struct superslab *superslab, uint64_t bits, unsigned longest)
 {
 	uint64_t gained = bits & ~superslab->free, lost = superslab->free & ~bits;
+	HKM_ASSERT(longest == longest_run(bits));
 	superslab->free = bits;
 	hkm_count(&free_count, count_bits(gained) - count_bits(lost));
 	if (longest == superslab->longest)
