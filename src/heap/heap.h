@@ -43,7 +43,7 @@ struct hkm_tiny {
 	struct hkm_block *seen_head;  /* of the bin at the last tick, never followed */
 	int32_t granted;              /* length of the hot list if all of the last grant is used and nothing taken */
 	int32_t hot_capacity;         /* blocks on the hot list, from the policy */
-	int32_t hot_resume;           /* a list that has been full takes blocks again below this length */
+	int32_t hot_resume;           /* a list that is full is cut down to this length */
 	int32_t in_use;               /* sum of the slabs' in_use: live, hot or on their way home */
 	uint32_t flushed_ms;          /* when the hot list last went to its slabs because nothing was live */
 	int16_t seen_room;            /* of the bin at the last tick */

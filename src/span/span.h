@@ -46,7 +46,10 @@ struct hkm_slab {
 	uint8_t listed;      /* is on its bin's or pool's list of spans with room */
 	uint8_t zeroed;      /* L1 Large: reads as zero since nobody has had it */
 	uint16_t slices;     /* of the span; first slice only */
-	uint16_t distance;   /* to the first slice, KIND_MID_REST only */
+	union {
+		uint16_t distance; /* to the first slice, KIND_MID_REST only */
+		uint16_t notice;   /* L0: a free that leaves so many blocks in use, or fewer, has more to do */
+	};
 	uint32_t block_size; /* bytes */
 	uint32_t reciprocal; /* ceil(2^32 / block_size): a block's offset * reciprocal >> 32 is its index */
 	uint32_t in_use;     /* blocks that are not in this slab (L0) or pool (L1) */

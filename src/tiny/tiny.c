@@ -28,6 +28,7 @@ static struct hkm_tiny *tiny_of(struct hkm_heap *heap, const struct hkm_bin *bin
 static void list_append(struct hkm_tiny *tiny, struct hkm_slab *slab)
 {
 	slab->listed = 1;
+	slab->notice = 0;
 	slab->next = NULL;
 	slab->prev = tiny->last;
 	if (tiny->last != NULL)
@@ -55,11 +56,12 @@ static bool has_room(const struct hkm_slab *slab)
 	return slab->freed != NULL || slab->mapped_free != 0 || slab->carved < slab->capacity;
 }
 
-/* Blocks that a full slab must regain before refills look at it again: a refill of one or two blocks costs
- * more than it brings. */
-static uint32_t worth_listing(const struct hkm_slab *slab)
+/* The active slab stops being it, and has no room: it is listed when it has regained so many blocks that refills may
+ * look at it again, as a refill of one or two costs more than it brings. */
+static void stop_full(struct hkm_slab *slab)
 {
-	return (uint32_t)hkm_max(1, hkm_min(16, slab->capacity / 16u));
+	HKM_ASSERT(!has_room(slab));
+	slab->notice = (uint16_t)(slab->capacity - hkm_max(1, hkm_min(16, slab->capacity / 16u)));
 }
 
 /* ---- Slabs ------------------------------------------------------------------------------------ */
@@ -70,6 +72,7 @@ static void slab_start(struct hkm_slab *slab, unsigned class)
 	slab->kind = HKM_KIND_TINY;
 	slab->class = (uint8_t)class;
 	slab->listed = 0;
+	slab->notice = 0;
 	slab->block_size = shape->size;
 	slab->reciprocal = shape->reciprocal;
 	slab->in_use = 0;
@@ -207,17 +210,15 @@ static struct hkm_slab *slab_of(void *pointer)
 	return &hkm_window.slabs[hkm_slice_of(pointer)];
 }
 
-/* The rare event of a free: the slab has room again, or is empty. */
+/* The rare event of a free: the slab is empty, or worth listing. */
 static void slab_changed(struct hkm_heap *heap, struct hkm_slab *slab, bool entered)
 {
-	struct hkm_tiny *tiny = &heap->tiny[slab->class];
-	if (slab->in_use != 0 && tiny->active == slab)
-		return;
 	const struct hkm_policy *policy = entered ? NULL : hkm_heap_enter(heap);
+	HKM_ASSERT(slab->in_use == 0 || (!slab->listed && heap->tiny[slab->class].active != slab));
 	if (slab->in_use == 0)
 		slab_release(heap, slab);
 	else
-		list_append(tiny, slab);
+		list_append(&heap->tiny[slab->class], slab);
 	if (!entered) {
 		/* A thread that does nothing but free comes by here, too. */
 		hkm_heap_poll_entered(heap, policy);
@@ -230,23 +231,46 @@ HKM_SLOW static void report_wrong_block(const struct hkm_slab *slab, const void 
 	hkm_misuse("free", pointer == slab->freed ? "double free of" : "invalid pointer", pointer);
 }
 
-/* Frees a block onto its slab; `entered`: the heap is, otherwise it is for the rare event only. */
-HKM_HOT void free_to_slab(struct hkm_heap *heap, struct hkm_tiny *tiny, struct hkm_slab *slab, void *pointer,
-			  bool entered)
+/* A block enters its slab's list; `entered`: the heap is, otherwise it is for the rare event only. The caller counts
+ * the class's in_use down. */
+HKM_HOT void join_slab(struct hkm_heap *heap, struct hkm_slab *slab, struct hkm_block *block, bool entered)
 {
-	struct hkm_block *block = pointer;
-	if (HKM_UNLIKELY(!hkm_tiny_is_block(slab, pointer) || block == slab->freed)) {
-		report_wrong_block(slab, pointer);
-		return;
-	}
 	block->next = slab->freed;
 	atomic_signal_fence(memory_order_release); /* as in bin_push */
 	slab->freed = block;
-	uint32_t in_use = --slab->in_use;
-	tiny->in_use--;
-	if (HKM_LIKELY(in_use != 0 && (slab->listed || slab->carved - in_use < worth_listing(slab))))
+	if (HKM_UNLIKELY(--slab->in_use <= slab->notice))
+		slab_changed(heap, slab, entered);
+}
+
+static void free_to_slab(struct hkm_heap *heap, struct hkm_tiny *tiny, struct hkm_slab *slab, void *pointer, bool entered)
+{
+	if (HKM_UNLIKELY(!hkm_tiny_is_block(slab, pointer) || pointer == slab->freed)) {
+		report_wrong_block(slab, pointer);
 		return;
-	slab_changed(heap, slab, entered);
+	}
+	tiny->in_use--;
+	join_slab(heap, slab, pointer, entered);
+}
+
+/* Takes the first `count` blocks of a list of one class to their slabs; the heap is entered. Result: the rest. */
+static struct hkm_block *send_home(struct hkm_heap *heap, struct hkm_tiny *tiny, struct hkm_block *list, int32_t count)
+{
+	unsigned class = (unsigned)(tiny - heap->tiny);
+	struct hkm_block *block = list;
+	int32_t sent = 0;
+	for (; count > 0 && block != NULL; count--) {
+		struct hkm_block *next = block->next;
+		struct hkm_slab *slab = slab_of(block);
+		if (HKM_LIKELY(hkm_tiny_starts_block(class, block) && block != slab->freed)) {
+			join_slab(heap, slab, block, true);
+			sent++;
+		} else {
+			report_wrong_block(slab, block);
+		}
+		block = next;
+	}
+	tiny->in_use -= sent;
+	return block;
 }
 
 void hkm_tiny_free_local(struct hkm_heap *heap, struct hkm_bin *bin, void *pointer)
@@ -280,13 +304,9 @@ static void bin_cut(struct hkm_heap *heap, struct hkm_bin *bin, int32_t keep)
 	}
 	for (; kept < keep && *link != NULL; kept++)
 		link = &(*link)->next;
-	struct hkm_block *block = *link;
+	struct hkm_block *rest = *link;
 	*link = NULL;
-	while (block != NULL) {
-		struct hkm_block *next = block->next;
-		free_to_slab(heap, tiny, slab_of(block), block, true);
-		block = next;
-	}
+	send_home(heap, tiny, rest, INT32_MAX);
 	bin_grant(heap, bin, tiny, kept, false);
 }
 
@@ -303,15 +323,29 @@ HKM_SLOW static bool flush_idle(struct hkm_heap *heap, struct hkm_bin *bin, stru
 	return true;
 }
 
-/* The hot list has used up what it was granted, but is not full. */
-HKM_SLOW static void free_after_grant(struct hkm_heap *heap, struct hkm_bin *bin, void *pointer)
+/* The newest `count` blocks of a hot list of `length` go to their slabs: they lie on top of it, and are still in the
+ * processor's cache. */
+static void bin_shed(struct hkm_heap *heap, struct hkm_bin *bin, struct hkm_tiny *tiny, int32_t length, int32_t count)
+{
+	hkm_heap_enter(heap);
+	bin->head = send_home(heap, tiny, bin->head, count);
+	bin_grant(heap, bin, tiny, length - count, false);
+	hkm_heap_leave(heap);
+}
+
+/* The hot list has used up what it was granted. */
+void hkm_tiny_free_full(struct hkm_heap *heap, struct hkm_bin *bin, void *pointer)
 {
 	struct hkm_tiny *tiny = tiny_of(heap, bin);
 	bool before = tiny->alternating;
 	tiny->alternating = (int32_t)bin->taken >= tiny->room / 2;
-	bin->room = 0;
+	bin->room = 0; /* the fast path has counted it down below 0 */
 	hkm_heap_poll(heap);
-	bool flushed = tiny->in_use - bin_length(bin, tiny) <= 1 && flush_idle(heap, bin, tiny);
+	int32_t length = bin_length(bin, tiny);
+	bool flushed = tiny->in_use - length <= 1 && flush_idle(heap, bin, tiny);
+	int32_t excess = length - tiny->hot_resume;
+	if (!flushed && excess > 0 && heap->enterable)
+		bin_shed(heap, bin, tiny, length, excess);
 	bin_grant(heap, bin, tiny, bin_length(bin, tiny), before && tiny->alternating);
 	if (bin->room > 0 && !flushed) {
 		bin->room--;
@@ -319,19 +353,6 @@ HKM_SLOW static void free_after_grant(struct hkm_heap *heap, struct hkm_bin *bin
 	} else {
 		free_to_slab(heap, tiny, slab_of(pointer), pointer, false);
 	}
-}
-
-void hkm_tiny_free_full(struct hkm_heap *heap, struct hkm_bin *bin, void *pointer)
-{
-	struct hkm_tiny *tiny = tiny_of(heap, bin);
-	/* The fast path has counted room down below 0. A list that has been full takes frees again when an eighth of it
-	 * has been used up, not at every single place. */
-	bin->room = -1;
-	int32_t length = bin_length(bin, tiny);
-	if (HKM_UNLIKELY(length < tiny->hot_resume || tiny->in_use <= length + 1))
-		free_after_grant(heap, bin, pointer);
-	else
-		free_to_slab(heap, tiny, slab_of(pointer), pointer, false);
 }
 
 void hkm_tiny_flush(struct hkm_heap *heap)
@@ -455,10 +476,14 @@ bool hkm_tiny_refill(struct hkm_heap *heap, const struct hkm_policy *policy, uns
 		tiny->active = next;
 		if (old != NULL && has_room(old))
 			list_append(tiny, old);
+		else if (old != NULL)
+			stop_full(old);
 		return take_any(heap, bin, next, tiny->refill_batch);
 	}
 	if (tiny->active != NULL && take_any(heap, bin, tiny->active, tiny->refill_batch))
 		return true;
+	if (tiny->active != NULL)
+		stop_full(tiny->active);
 	tiny->active = slab_new(heap, policy, class);
 	return tiny->active != NULL && carve(heap, bin, tiny->active, tiny->refill_batch);
 }
@@ -469,7 +494,7 @@ void hkm_tiny_apply(struct hkm_heap *heap, const struct hkm_policy *policy)
 		uint32_t size = hkm_tiny_size(class);
 		struct hkm_tiny *tiny = &heap->tiny[class];
 		tiny->hot_capacity = (int32_t)hkm_max(2, hkm_min(policy->hot_blocks, policy->hot_bytes / size));
-		tiny->hot_resume = tiny->hot_capacity - tiny->hot_capacity / 8;
+		tiny->hot_resume = tiny->hot_capacity - (int32_t)hkm_max(1, hkm_min(32, (size_t)tiny->hot_capacity / 4));
 		tiny->refill_batch = (uint16_t)hkm_max(1, hkm_min(policy->refill_blocks, policy->refill_bytes / size));
 	}
 	heap->empty_slabs_kept = policy->empty_slabs;
@@ -487,6 +512,7 @@ static void check_slab(const struct hkm_slab *slab)
 	HKM_ASSERT(slab->kind == HKM_KIND_TINY && slab->carved <= slab->capacity);
 	HKM_ASSERT(slab->in_use + freed + slab->mapped_free == slab->carved);
 	HKM_ASSERT((slab->free_map != NULL) == (slab->mapped_free != 0));
+	HKM_ASSERT(slab->notice == 0);
 }
 
 void hkm_tiny_check(const struct hkm_heap *heap)

@@ -28,8 +28,8 @@ bool hkm_tiny_refill(struct hkm_heap *heap, const struct hkm_policy *policy, uns
 /* Frees a block of a slab that `heap` owns, on the hot list or its slab. */
 void hkm_tiny_free_local(struct hkm_heap *heap, struct hkm_bin *bin, void *pointer);
 
-/* A free that found no room on the hot list (bin->room has gone below 0): if the list is not full, looks at the
- * clock and grants more; if it is, frees onto the block's slab. The heap is not entered. */
+/* A free that found its grant used up (bin->room has gone below 0): looks at the clock, makes room if the hot list is
+ * full, and grants more. The heap is not entered. */
 void hkm_tiny_free_full(struct hkm_heap *heap, struct hkm_bin *bin, void *pointer);
 
 /* What a slab of a class looks like; constant. */

@@ -162,10 +162,12 @@ ISOLATED(a_slab_is_free_the_moment_its_last_block_is_back)
 	void *next;
 
 	for (size_t i = 0; i < CAPACITY; i++) {
-		require(slab->kind == HKM_KIND_TINY && slab->in_use == CAPACITY - i, "block %zu: %u in use", i,
+		/* The block freed last is hot. */
+		require(slab->kind == HKM_KIND_TINY && slab->in_use == CAPACITY - i + (i > 0), "block %zu: %u in use", i,
 			slab->in_use);
 		hkm_free(first_slab[i]);
 	}
+	hkm_free(second_slab[2]);
 	require(slab->kind == HKM_KIND_NONE, "the slab is not free");
 	check(heap);
 	/* Resident slices go first, so whoever needs a slab next gets it. */
@@ -183,8 +185,9 @@ ISOLATED(the_heap_keeps_as_many_empty_slabs_as_the_policy_says)
 
 	for (size_t i = 0; i < CAPACITY; i++)
 		hkm_free(first_slab[i]);
+	hkm_free(second_slab[2]); /* the block freed last is no longer hot */
 	require(heap->empty == slab && heap->empty_slabs == 1, "%u empty slabs", heap->empty_slabs);
-	for (size_t i = 2; i < CAPACITY - 1; i++)
+	for (size_t i = 3; i < CAPACITY - 1; i++)
 		hkm_free(second_slab[i]);
 	require(second->in_use == 3, "%u in use, though two are hot and one is live", second->in_use);
 	hkm_heap_enter(heap);
@@ -224,13 +227,16 @@ ISOLATED(a_slab_whose_blocks_are_all_hot_goes_without_a_walk)
 ISOLATED(ignored_double_frees_change_nothing)
 {
 	struct hkm_heap *heap = fill_two_slabs(0);
+	struct hkm_bin *bin = &heap->bins[hkm_tiny_class(SIZE)];
 	struct hkm_slab *slab;
 
 	hkm_misuse_goes_on(true);
 	slab = slab_of_block(first_slab[0]);
-	/* Onto the slab's list twice in a row. */
-	hkm_free(first_slab[0]);
-	hkm_free(first_slab[0]);
+	/* Onto the slab's list twice in a row, as frees that come from other threads are. */
+	hkm_heap_enter(heap);
+	hkm_tiny_free_local(heap, bin, first_slab[0]);
+	hkm_tiny_free_local(heap, bin, first_slab[0]);
+	hkm_heap_leave(heap);
 	require(slab->in_use == CAPACITY - 1, "%u in use", slab->in_use);
 	/* Onto the hot list twice in a row. */
 	hkm_free(second_slab[1]);
