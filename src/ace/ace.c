@@ -84,23 +84,14 @@ void *hkm_ace_alloc(struct hkm_heap *heap, size_t size, bool *zeroed)
 
 void *hkm_ace_alloc_aligned(struct hkm_heap *heap, size_t size, size_t alignment, bool *zeroed)
 {
-	/* Blocks start at multiples of their size in a span that is aligned to 32 KiB; Large ones at its start. */
-	unsigned class = hkm_ace_class(hkm_max(size, HKM_TINY_MAX + 1));
-	while (!hkm_ace_is_large(class) && (hkm_ace_static_size(class) & (alignment - 1)) != 0)
-		class++;
+	unsigned class = hkm_ace_class(hkm_ace_aligned_size(size, alignment));
 	struct hkm_cache *cache = &heap->caches[class];
-	void *block;
-	if (cache->count > 0) {
-		hkm_count(&cache->hits, 1);
-		block = hkm_ace_pop(heap, cache);
-	} else {
-		const struct hkm_policy *policy = hkm_heap_enter(heap);
-		hkm_heap_poll_entered(heap, policy);
-		hkm_count(&cache->misses, 1);
-		block = refill(heap, policy, cache);
-		hkm_heap_leave(heap);
-	}
-	/* The alignment may have made a Mid request Large. */
+	const struct hkm_policy *policy = hkm_heap_enter(heap);
+	hkm_heap_poll_entered(heap, policy);
+	bool cached = cache->count > 0;
+	hkm_count(cached ? &cache->hits : &cache->misses, 1);
+	void *block = cached ? hkm_ace_pop(heap, cache) : refill(heap, policy, cache);
+	hkm_heap_leave(heap);
 	return block != NULL ? hand_out(block, cache->block_size, zeroed) : NULL;
 }
 
@@ -137,7 +128,8 @@ static void free_uncached(struct hkm_heap *heap, struct hkm_slab *slab, void *bl
 	unsigned class = slab->class;
 	struct hkm_cache *cache = &heap->caches[class];
 	hkm_heap_poll_entered(heap, policy);
-	hkm_ace_set_limit(heap, policy);
+	if (heap->cache_room < (ptrdiff_t)slab->block_size)
+		hkm_ace_set_limit(heap, policy); /* the heap may have grown since the last tick */
 	bool fits = slab->block_size == cache->block_size && cache->capacity > 0;
 	if (fits && cache->count >= cache->capacity) {
 		uint32_t given = cache->count - cache->capacity / 2;
@@ -165,7 +157,7 @@ void hkm_ace_free(struct hkm_heap *heap, struct hkm_slab *slab, void *pointer)
 	}
 	slab = hkm_span_head(slab);
 	*state = hkm_state(HKM_STATE_CACHED, pointer);
-	if (slab->kind == HKM_KIND_LARGE)
+	if (slab->zeroed != 0)
 		slab->zeroed = 0;
 	if (heap != NULL) {
 		free_uncached(heap, slab, pointer);
@@ -199,7 +191,6 @@ bool hkm_ace_resize(struct hkm_slab *slab, void *pointer, size_t size)
 	hkm_pool_note_resize(slab->block_size, block_size);
 	slab->class = (uint8_t)class;
 	slab->block_size = block_size;
-	slab->reciprocal = (uint32_t)((((uint64_t)1 << 32) + block_size - 1) / block_size);
 	return true;
 }
 

@@ -79,10 +79,11 @@ size_t hkm_pool_take(struct hkm_heap *heap, const struct hkm_policy *policy, uns
 /* Puts `count` blocks back, of one class. */
 void hkm_pool_give(const struct hkm_policy *policy, unsigned class, void **blocks, size_t count);
 
-/* First slice of the span that `slab` is part of. */
+/* First slice of the span of L1 that `slab` is part of. Which slice of a span a block lies in, no processor can predict;
+ * hence no branch. */
 static inline struct hkm_slab *hkm_span_head(struct hkm_slab *slab)
 {
-	return slab->kind == HKM_KIND_MID_REST ? slab - slab->distance : slab;
+	return slab - slab->distance;
 }
 
 /* A state byte: what is at a KiB of address space, and at which multiple of 16 bytes in it. */
@@ -115,6 +116,15 @@ static inline struct hkm_cache *hkm_ace_cache_for(struct hkm_heap *heap, size_t 
 			cache = dynamic;
 	}
 	return cache;
+}
+
+/* The size whose static class serves `size` bytes (more than 1 KiB when rounded up) at a multiple of `alignment` (up to
+ * 32 KiB). Large blocks start a span. Mid blocks start at a multiple of their size in a span aligned to 32 KiB: if the
+ * alignment is a multiple of the step between the classes there, its own multiples are classes; else it divides the
+ * step, which divides every class. */
+static inline size_t hkm_ace_aligned_size(size_t size, size_t alignment)
+{
+	return size > HKM_MID_MAX ? size : hkm_align_up(hkm_max(size, 1), alignment);
 }
 
 /* Takes the newest block out of a cache that has one. */
@@ -154,7 +164,7 @@ static inline bool hkm_ace_free_cached(struct hkm_heap *heap, struct hkm_slab *s
 	    HKM_UNLIKELY(cache_room < 0))
 		return false;
 	*state = hkm_state(HKM_STATE_CACHED, pointer);
-	if (slab->kind == HKM_KIND_LARGE)
+	if (HKM_UNLIKELY(slab->zeroed != 0))
 		slab->zeroed = 0;
 	heap->cache_room = cache_room;
 	cache->slots[cache->count] = pointer;

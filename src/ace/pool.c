@@ -105,9 +105,10 @@ static struct hkm_slab *span_new(struct hkm_heap *heap, const struct hkm_policy 
 	HKM_ASSERT(capacity >= 1 && capacity <= 64);
 	slab->class = (uint8_t)class;
 	slab->listed = 0;
-	slab->zeroed = zeroed;
+	slab->distance = 0;
+	slab->zeroed = zeroed && large;
 	slab->block_size = block_size;
-	slab->reciprocal = (uint32_t)((((uint64_t)1 << 32) + block_size - 1) / block_size);
+	slab->reciprocal = large ? 0 : (uint32_t)((((uint64_t)1 << 32) + block_size - 1) / block_size);
 	slab->in_use = 0;
 	slab->capacity = (uint16_t)capacity;
 	slab->free_map = NULL;

@@ -201,6 +201,15 @@ void *hkm_allocate_aligned(size_t size, size_t alignment, const void *site)
 	size_t multiple = hkm_align_up(hkm_max(size, 1), alignment);
 	if (multiple <= HKM_TINY_MAX)
 		return hkm_fast_malloc_at(multiple, site);
+	struct hkm_heap *heap = hkm_tls_heap;
+	size_t served = hkm_ace_aligned_size(size, alignment);
+	/* A DYN class need not be a multiple of anything. */
+	if (HKM_LIKELY(alignment <= HKM_SLICE_SIZE && served - HKM_TINY_MAX - 1 < hkm_sites.direct_sizes && heap->enterable) &&
+	    HKM_LIKELY(served > heap->largest_dynamic)) {
+		void *block = hkm_ace_alloc_cached(heap, served);
+		if (HKM_LIKELY(block != NULL))
+			return block;
+	}
 	return allocate(size, alignment, &zeroed, site);
 }
 

@@ -62,16 +62,14 @@ static inline unsigned next_run(uint64_t *bits, unsigned *length)
 	return start;
 }
 
-/* Number of set bits; masks are runs or few, and the baseline processor has no instruction for it. */
+/* Number of set bits, without the instruction that the baseline processor does not have, and without branches, as nobody
+ * can predict them: sums of neighbouring fields of 1, 2 and 4 bits, then of all bytes (Warren, Hacker's Delight, 5-1). */
 static inline uint64_t count_bits(uint64_t bits)
 {
-	uint64_t count = 0;
-	while (bits != 0) {
-		unsigned length;
-		next_run(&bits, &length);
-		count += length;
-	}
-	return count;
+	bits -= bits >> 1 & 0x5555555555555555;
+	bits = (bits & 0x3333333333333333) + (bits >> 2 & 0x3333333333333333);
+	bits = (bits + (bits >> 4)) & 0x0f0f0f0f0f0f0f0f;
+	return bits * 0x0101010101010101 >> 56;
 }
 
 #endif

@@ -110,13 +110,12 @@ static void bucket_insert(struct superslab *superslab)
 	bucket_bits |= (uint64_t)1 << (bucket - 1);
 }
 
-/* `longest`: length of the longest run of `bits`. */
-static void set_free(struct superslab *superslab, uint64_t bits, unsigned longest)
+/* `longest`: length of the longest run of `bits`; `gained`: bits more than before, modulo 2^64. */
+static void set_free(struct superslab *superslab, uint64_t bits, unsigned longest, uint64_t gained)
 {
-	uint64_t gained = bits & ~superslab->free, lost = superslab->free & ~bits;
-	HKM_ASSERT(longest == longest_run(bits));
+	HKM_ASSERT(longest == longest_run(bits) && gained == count_bits(bits) - count_bits(superslab->free));
 	superslab->free = bits;
-	hkm_count(&free_count, count_bits(gained) - count_bits(lost));
+	hkm_count(&free_count, gained);
 	if (longest == superslab->longest)
 		return;
 	bucket_remove(superslab);
@@ -124,19 +123,20 @@ static void set_free(struct superslab *superslab, uint64_t bits, unsigned longes
 	bucket_insert(superslab);
 }
 
-static void add_free(struct superslab *superslab, uint64_t bits)
+/* `bits`: a run of `length`. */
+static void add_free(struct superslab *superslab, uint64_t bits, uint64_t length)
 {
 	uint64_t free = superslab->free | bits;
 	unsigned around = run_around(free, (unsigned)__builtin_ctzl(bits));
-	set_free(superslab, free, around > superslab->longest ? around : superslab->longest);
+	set_free(superslab, free, around > superslab->longest ? around : superslab->longest, length);
 }
 
-/* Looks for the longest run only if the one that `bits` come from was it. */
-static void take_free(struct superslab *superslab, uint64_t bits)
+/* `bits`: a run of `length`. Looks for the longest run only if the one that it comes from was it. */
+static void take_free(struct superslab *superslab, uint64_t bits, uint64_t length)
 {
 	bool from_longest = run_around(superslab->free, (unsigned)__builtin_ctzl(bits)) == superslab->longest;
 	uint64_t free = superslab->free & ~bits;
-	set_free(superslab, free, from_longest ? longest_run(free) : superslab->longest);
+	set_free(superslab, free, from_longest ? longest_run(free) : superslab->longest, -length);
 }
 
 static void note_oldest(void)
@@ -159,10 +159,11 @@ static void queue_remove(struct superslab *superslab)
 	note_oldest();
 }
 
-static void set_dirty(struct superslab *superslab, uint64_t bits)
+/* `gained`: bits more than before, modulo 2^64. */
+static void set_dirty(struct superslab *superslab, uint64_t bits, uint64_t gained)
 {
-	uint64_t gained = bits & ~superslab->dirty, lost = superslab->dirty & ~bits;
-	hkm_count(&dirty_count, count_bits(gained) - count_bits(lost));
+	HKM_ASSERT(gained == count_bits(bits) - count_bits(superslab->dirty));
+	hkm_count(&dirty_count, gained);
 	bool was_clean = superslab->dirty == 0;
 	superslab->dirty = bits;
 	if (bits == 0 || !was_clean)
@@ -285,7 +286,7 @@ static struct superslab *superslab_map(void)
 		lowest_unmapped++;
 		superslab->mapped = true;
 		hkm_count(&mapped_count, 1);
-		set_free(superslab, HKM_ALL_SLICES, HKM_SUPERSLAB_SLICES);
+		set_free(superslab, HKM_ALL_SLICES, HKM_SUPERSLAB_SLICES, HKM_SUPERSLAB_SLICES);
 		return superslab;
 	}
 	return NULL;
@@ -293,11 +294,10 @@ static struct superslab *superslab_map(void)
 
 /* ---- Spans ----------------------------------------------------------------------------------- */
 
-/* `bits` of a superslab are handed out: were they there, and if not, had they been given back too soon? */
-static void note_use(const struct superslab *superslab, uint64_t bits)
+/* `all` slices of a superslab are handed out, of which `there` were dirty: had the others been given back too soon? */
+static void note_use(const struct superslab *superslab, uint64_t there, uint64_t all)
 {
 	uint64_t now = atomic_load_explicit(&recent_ms, memory_order_relaxed);
-	uint64_t there = count_bits(superslab->dirty & bits), all = count_bits(bits);
 	if (there > 0)
 		hkm_regret_reuse(&hkm_span_aged, there * HKM_SLICE_SIZE, superslab->dirty_since_ms, now, purge_delay_ms);
 	if (there < all) {
@@ -342,7 +342,7 @@ static void populate(struct superslab *superslab, size_t bytes)
 	}
 	uint64_t bits = superslab->mapped ? superslab->free & run_mask(slices) : 0;
 	hkm_count(&populated_bytes, count_bits(bits) * HKM_SLICE_SIZE);
-	set_dirty(superslab, superslab->dirty | bits);
+	set_dirty(superslab, superslab->dirty | bits, count_bits(bits & ~superslab->dirty));
 	hkm_lock_release(&hkm_span_lock);
 }
 
@@ -362,9 +362,10 @@ struct hkm_slab *hkm_span_alloc(size_t slices, bool *zeroed, bool *fresh)
 		unsigned start = (unsigned)__builtin_ctzl(starts);
 		uint64_t bits = run_mask(slices) << start;
 		*zeroed = (superslab->dirty & bits) == 0;
-		note_use(superslab, bits);
-		take_free(superslab, bits);
-		set_dirty(superslab, superslab->dirty & ~bits);
+		uint64_t there = count_bits(superslab->dirty & bits);
+		note_use(superslab, there, slices);
+		take_free(superslab, bits, slices);
+		set_dirty(superslab, superslab->dirty & ~bits, -there);
 		slab = superslab_slab(superslab, start);
 		HKM_ASSERT(slab->kind == HKM_KIND_NONE);
 		slab->slices = (uint16_t)slices;
@@ -382,8 +383,8 @@ static void give_back(struct hkm_slab *slab, size_t slices)
 	uint64_t bits = run_mask(slices) << hkm_slice_index(slab) % HKM_SUPERSLAB_SLICES;
 	hkm_lock_acquire(&hkm_span_lock);
 	HKM_ASSERT((superslab->free & bits) == 0 && superslab->mapped);
-	add_free(superslab, bits);
-	set_dirty(superslab, superslab->dirty | bits);
+	add_free(superslab, bits, slices);
+	set_dirty(superslab, superslab->dirty | bits, slices);
 	hkm_lock_release(&hkm_span_lock);
 }
 
@@ -409,8 +410,8 @@ bool hkm_span_extend(struct hkm_slab *slab, size_t slices, bool *zeroed)
 	bool possible = (superslab->free & bits) == bits;
 	if (possible) {
 		*zeroed = (superslab->dirty & bits) == 0;
-		take_free(superslab, bits);
-		set_dirty(superslab, superslab->dirty & ~bits);
+		take_free(superslab, bits, slices - slab->slices);
+		set_dirty(superslab, superslab->dirty & ~bits, -count_bits(superslab->dirty & bits));
 		slab->slices = (uint16_t)slices;
 	}
 	hkm_lock_release(&hkm_span_lock);
@@ -454,8 +455,9 @@ static void purge_take(struct superslab *superslab, struct purge_batch *batch)
 		batch->bits[batch->count++] = run_mask(length) << start;
 		taken |= run_mask(length) << start;
 	}
-	set_free(superslab, superslab->free & ~taken, longest_run(superslab->free & ~taken));
-	set_dirty(superslab, superslab->dirty & ~taken);
+	uint64_t rest = superslab->free & ~taken;
+	set_free(superslab, rest, longest_run(rest), -count_bits(taken));
+	set_dirty(superslab, superslab->dirty & ~taken, -count_bits(taken));
 	if (superslab->dirty == 0)
 		queue_remove(superslab);
 }
@@ -463,9 +465,9 @@ static void purge_take(struct superslab *superslab, struct purge_batch *batch)
 /* Unmaps an empty superslab; called and returns with the lock held, lets go of it meanwhile. */
 static void superslab_unmap(struct superslab *superslab)
 {
-	set_dirty(superslab, 0);
+	set_dirty(superslab, 0, -count_bits(superslab->dirty));
 	queue_remove(superslab);
-	set_free(superslab, 0, 0);
+	set_free(superslab, 0, 0, -count_bits(superslab->free));
 	hkm_lock_release(&hkm_span_lock);
 	hkm_os_unmap(superslab_start(superslab), HKM_SUPERSLAB_SIZE, window.reserved);
 	hkm_lock_acquire(&hkm_span_lock);
@@ -483,9 +485,10 @@ static size_t purge_batch(struct purge_batch *batch)
 	hkm_lock_acquire(&hkm_span_lock);
 	for (size_t i = 0; i < batch->count; i++) {
 		struct superslab *superslab = batch->superslabs[i];
-		add_free(superslab, batch->bits[i]);
+		uint64_t slices = batch->ranges[i].size / HKM_SLICE_SIZE;
+		add_free(superslab, batch->bits[i], slices);
 		if (!purged) /* locked memory, say: still there, and to be tried again only when its time has come */
-			set_dirty(superslab, superslab->dirty | batch->bits[i]);
+			set_dirty(superslab, superslab->dirty | batch->bits[i], slices);
 		bytes += batch->ranges[i].size;
 	}
 	batch->count = 0;

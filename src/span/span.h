@@ -44,14 +44,14 @@ struct hkm_slab {
 	uint8_t kind;        /* enum hkm_kind */
 	uint8_t class;       /* of L0 or L1 */
 	uint8_t listed;      /* is on its bin's or pool's list of spans with room */
-	uint8_t zeroed;      /* L1 Large: reads as zero since nobody has had it */
+	uint8_t zeroed;      /* L1 Large: reads as zero since nobody has had it; Mid: 0 */
 	uint16_t slices;     /* of the span; first slice only */
 	union {
-		uint16_t distance; /* to the first slice, KIND_MID_REST only */
+		uint16_t distance; /* L1: slices from the first one of the span */
 		uint16_t notice;   /* L0: a free that leaves so many blocks in use, or fewer, has more to do */
 	};
 	uint32_t block_size; /* bytes */
-	uint32_t reciprocal; /* ceil(2^32 / block_size): a block's offset * reciprocal >> 32 is its index */
+	uint32_t reciprocal; /* ceil(2^32 / block_size): a block's offset * reciprocal >> 32 is its index; Large: 0 */
 	uint32_t in_use;     /* blocks that are not in this slab (L0) or pool (L1) */
 	uint16_t capacity;   /* blocks in all */
 	uint16_t carved;     /* L0: blocks handed out at least once; those above were never linked */
