@@ -237,3 +237,11 @@ void hkm_ace_flush(struct hkm_heap *heap, const struct hkm_policy *policy)
 	for (unsigned class = 0; class < HKM_ACE_CLASSES; class++)
 		cache_give(heap, policy, &heap->caches[class], heap->caches[class].count);
 }
+
+void hkm_ace_repair(struct hkm_heap *heap)
+{
+	size_t cached = 0;
+	for (unsigned class = 0; class < HKM_ACE_CLASSES; class++)
+		cached += (size_t)heap->caches[class].count * heap->caches[class].block_size;
+	heap->cache_room = (ptrdiff_t)heap->cache_limit - (ptrdiff_t)cached;
+}

@@ -31,7 +31,7 @@ void hkm_ace_free(struct hkm_heap *heap, struct hkm_slab *slab, void *pointer);
 /* Usable bytes of a live block; 0 if `pointer` is not one (any pointer into a slice of L1). */
 size_t hkm_ace_usable(struct hkm_slab *slab, const void *pointer);
 
-/* Resizes a Large block without moving it, if possible. */
+/* Resizes a Large block without moving it, if possible; heap entered. */
 bool hkm_ace_resize(struct hkm_slab *slab, void *pointer, size_t size);
 
 /* Takes over the policy's numbers; heap entered. */
@@ -46,6 +46,9 @@ bool hkm_ace_decay(struct hkm_heap *heap, const struct hkm_policy *policy);
 
 /* Sends all cached blocks to the pools; heap entered. */
 void hkm_ace_flush(struct hkm_heap *heap, const struct hkm_policy *policy);
+
+/* fork, in the child: makes the sum of what the caches hold true again in a heap whose thread was copied at any moment. */
+void hkm_ace_repair(struct hkm_heap *heap);
 
 /* Gives the pools' empty spans back that have been idle since the last call, or all. */
 void hkm_pool_release_idle(bool all);

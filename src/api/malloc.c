@@ -434,8 +434,15 @@ static void *resize_in_place(void *pointer, size_t usable, size_t size)
 	struct hkm_heap *heap = hkm_heap_get();
 	if (heap == NULL || !heap->enterable)
 		return NULL;
-	if (hkm_slice_is_ours(slice))
-		return hkm_ace_resize(&hkm_window.slabs[slice], pointer, size) ? pointer : NULL;
+	if (hkm_slice_is_ours(slice)) {
+		struct hkm_slab *slab = &hkm_window.slabs[slice];
+		if (slab->kind != HKM_KIND_LARGE)
+			return NULL;
+		hkm_heap_enter(heap);
+		bool resized = hkm_ace_resize(slab, pointer, size);
+		hkm_heap_leave(heap);
+		return resized ? pointer : NULL;
+	}
 	if (size < HKM_LARGE_MAX)
 		return NULL;
 	const struct hkm_policy *policy = hkm_heap_enter(heap);

@@ -272,12 +272,18 @@ static void start_process(void)
 
 void hkm_heap_drain_abandoned(struct hkm_heap *heap)
 {
+	struct hkm_heap *own = hkm_tls_heap;
+	bool outside = own->enterable; /* of its slow paths: never true of a heap that nobody may enter */
+	if (outside)
+		hkm_heap_guard(own, true);
 	while (atomic_load_explicit(&heap->abandoned, memory_order_relaxed) &&
 	       atomic_load_explicit(&heap->inbox, memory_order_seq_cst) != NULL && hkm_lock_try(&heap->reader.lock)) {
 		if (atomic_load_explicit(&heap->abandoned, memory_order_relaxed))
 			hkm_remote_receive(heap);
 		hkm_lock_release(&heap->reader.lock);
 	}
+	if (outside)
+		hkm_heap_guard(own, false);
 }
 
 /* Called without a lock, by a thread that has its heap: pthread_atfork may allocate. */
@@ -409,8 +415,11 @@ size_t hkm_heap_trim_all(void)
 	hkm_lock_release(&registry_lock);
 	bytes += hkm_pool_trim();
 	bytes += hkm_span_purge(UINT64_MAX, 0);
-	bytes += hkm_big_purge(UINT64_MAX, 0);
 	hkm_heap_guard(own, false);
+	/* Entered, so that fork waits for the ranges that are on no list meanwhile. */
+	hkm_heap_enter(own);
+	bytes += hkm_big_purge(UINT64_MAX, 0);
+	hkm_heap_leave(own);
 	return bytes;
 }
 
@@ -420,9 +429,34 @@ size_t hkm_heap_trim_all(void)
  * signal handlers, use the reserve. */
 static struct hkm_heap *forking_heap;
 
+/* Whether this fork is a signal handler's that has interrupted a slow path of its thread, which may hold any of the
+ * locks: none is taken then, and the child may call async-signal-safe functions only, as anywhere (POSIX.1-2017, fork). */
+static bool fork_is_interrupting(void)
+{
+	struct hkm_heap *own = hkm_tls_heap;
+	return own == &starting_heap || own->fork_interrupts;
+}
+
+static bool fork_goes_without_locks(struct hkm_heap *own)
+{
+	if (own != NULL && !own->enterable)
+		own->fork_interrupts = true;
+	return fork_is_interrupting();
+}
+
+static bool fork_went_without_locks(void)
+{
+	bool interrupting = fork_is_interrupting();
+	if (interrupting && hkm_tls_heap != &starting_heap)
+		hkm_tls_heap->fork_interrupts = false;
+	return interrupting;
+}
+
 void hkm_heap_fork_prepare(void)
 {
 	struct hkm_heap *own = hkm_heap_get();
+	if (fork_goes_without_locks(own))
+		return;
 	if (own != NULL)
 		hkm_heap_guard(own, true);
 	hkm_lock_acquire(&registry_lock);
@@ -441,6 +475,8 @@ void hkm_heap_fork_prepare(void)
 
 void hkm_heap_fork_parent(void)
 {
+	if (fork_went_without_locks())
+		return;
 	struct hkm_heap *own = forking_heap;
 	hkm_lock_release(&hkm_meta_lock);
 	hkm_lock_release(&hkm_sites_lock);
@@ -462,14 +498,17 @@ static void orphan(struct hkm_heap *heap)
 {
 	heap->enterable = true;
 	hkm_remote_repair(heap);
+	hkm_ace_repair(heap);
 	hkm_tiny_close(heap);
 	abandon(heap);
 }
 
 void hkm_heap_fork_child(void)
 {
-	struct hkm_heap *own = forking_heap;
 	is_forked = true;
+	if (fork_went_without_locks())
+		return;
+	struct hkm_heap *own = forking_heap;
 	hkm_lock_reset(&hkm_meta_lock);
 	hkm_lock_reset(&hkm_sites_lock);
 	hkm_lock_reset(&hkm_policy_lock);

@@ -91,6 +91,7 @@ struct hkm_heap {
 
 	struct hkm_reader reader;   /* its lock: see above */
 	bool enterable;             /* not inside a slow path, so that a signal handler may enter; owner only */
+	bool fork_interrupts;       /* its thread forks in a handler that has interrupted a slow path; owner only */
 	bool metered;               /* its meter runs: constant */
 	bool window_over;           /* the learner is to be called when the slow path has been left; owner only */
 	bool expecting;             /* holds or has freed memory that a later tick gives back */

@@ -204,11 +204,31 @@ uint64_t hkm_os_random(void)
 	return value * 0x9E3779B97F4A7C15u; /* Fibonacci hashing: spread what differs over all bits */
 }
 
+/* ---- Files ---------------------------------------------------------------------------------
+ *
+ * The C library's open, read, write and close are cancellation points: a thread that is to be cancelled would end in
+ * the middle of malloc, with whatever locks it holds. The bare calls are not. */
+
+static int open_file(const char *path, int flags)
+{
+	return (int)syscall(SYS_openat, AT_FDCWD, path, flags, 0666);
+}
+
+static ssize_t read_file(int file, char *buffer, size_t size)
+{
+	return syscall(SYS_read, file, buffer, size);
+}
+
+static int close_file(int file)
+{
+	return (int)syscall(SYS_close, file);
+}
+
 /* Result: whether everything was written. */
 static bool write_all(int descriptor, const char *text, size_t length)
 {
 	while (length > 0) {
-		ssize_t written = write(descriptor, text, length);
+		ssize_t written = syscall(SYS_write, descriptor, text, length);
 		if (written < 0 && errno == EINTR)
 			continue;
 		if (written <= 0)
@@ -230,11 +250,11 @@ void hkm_os_write(int descriptor, const char *text, size_t length)
 static size_t resident_now(void)
 {
 	char text[128] = { 0 };
-	int file = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+	int file = open_file("/proc/self/statm", O_RDONLY | O_CLOEXEC);
 	if (file >= 0) {
-		ssize_t length = read(file, text, sizeof text - 1);
+		ssize_t length = read_file(file, text, sizeof text - 1);
 		text[length > 0 ? length : 0] = '\0';
-		close(file);
+		close_file(file);
 	}
 	const char *cursor = text;
 	while (*cursor != '\0' && *cursor != ' ')
@@ -327,7 +347,7 @@ int hkm_os_kept_error(void)
 int hkm_os_create(const char *path)
 {
 	int saved = errno;
-	int descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+	int descriptor = open_file(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC);
 	errno = saved;
 	return descriptor;
 }
@@ -335,10 +355,10 @@ int hkm_os_create(const char *path)
 void hkm_os_append(const char *path, const char *text, size_t length)
 {
 	int saved = errno;
-	int descriptor = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+	int descriptor = open_file(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC);
 	if (descriptor >= 0) {
 		hkm_os_write(descriptor, text, length);
-		close(descriptor);
+		close_file(descriptor);
 	}
 	errno = saved;
 }
@@ -346,7 +366,7 @@ void hkm_os_append(const char *path, const char *text, size_t length)
 void hkm_os_close(int descriptor)
 {
 	int saved = errno;
-	close(descriptor);
+	close_file(descriptor);
 	errno = saved;
 }
 
@@ -355,17 +375,17 @@ int64_t hkm_os_read_file(const char *path, char *buffer, size_t size)
 	int saved = errno;
 	int64_t total = -1;
 	/* Opening a pipe that nobody writes to must not wait. */
-	int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	int file = open_file(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	if (file >= 0) {
 		ssize_t got;
 		total = 0;
 		do {
-			got = read(file, buffer + total, size - (size_t)total);
+			got = read_file(file, buffer + total, size - (size_t)total);
 			total += got > 0 ? got : 0;
 		} while (got > 0 || (got < 0 && errno == EINTR));
 		if (got < 0)
 			total = -1;
-		close(file);
+		close_file(file);
 	}
 	errno = saved;
 	return total;
@@ -376,13 +396,13 @@ const void *hkm_os_map_file(const char *path, size_t *size)
 	int saved = errno;
 	struct stat status;
 	void *result = MAP_FAILED;
-	int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	int file = open_file(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	if (file >= 0 && fstat(file, &status) == 0 && S_ISREG(status.st_mode) && status.st_size > 0) {
 		*size = (size_t)status.st_size;
 		result = mmap(NULL, *size, PROT_READ, MAP_PRIVATE, file, 0);
 	}
 	if (file >= 0)
-		close(file);
+		close_file(file);
 	errno = saved;
 	return result == MAP_FAILED ? NULL : result;
 }
@@ -399,11 +419,11 @@ static bool replace_file(const char *path, const char *text, size_t length)
 	for (unsigned pid = (unsigned)getpid(); pid != 0; pid /= 10)
 		temporary[end++] = (char)('0' + pid % 10);
 	temporary[end] = '\0';
-	int file = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0666);
+	int file = open_file(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW);
 	if (file < 0)
 		return false;
 	bool written = write_all(file, text, length);
-	written = close(file) == 0 && written && rename(temporary, path) == 0;
+	written = close_file(file) == 0 && written && rename(temporary, path) == 0;
 	if (!written)
 		unlink(temporary);
 	return written;
@@ -417,10 +437,10 @@ bool hkm_os_write_file(const char *path, const char *text, size_t length)
 	if (lstat(path, &status) == 0 ? S_ISREG(status.st_mode) : errno == ENOENT) {
 		written = replace_file(path, text, length);
 	} else {
-		int file = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+		int file = open_file(path, O_WRONLY | O_TRUNC | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 		if (file >= 0) {
 			written = write_all(file, text, length);
-			close(file);
+			close_file(file);
 		}
 	}
 	errno = saved;

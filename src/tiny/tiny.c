@@ -290,14 +290,17 @@ static bool active_is_idle(const struct hkm_tiny *tiny, int32_t hot)
 	return tiny->active != NULL && tiny->in_use == hot && tiny->active->in_use == (uint32_t)hot && hot > 0;
 }
 
-/* Moves the blocks of the hot list behind the first `keep` to their slabs. */
+/* Moves the blocks of the hot list behind the first `keep` to their slabs. A signal handler finds it empty meanwhile, and
+ * without room. */
 static void bin_cut(struct hkm_heap *heap, struct hkm_bin *bin, int32_t keep)
 {
-	struct hkm_block **link = &bin->head;
 	struct hkm_tiny *tiny = tiny_of(heap, bin);
-	int32_t kept = 0;
-	if (keep == 0 && active_is_idle(tiny, bin_length(bin, tiny))) {
-		bin->head = NULL;
+	int32_t length = bin_length(bin, tiny), kept = 0;
+	struct hkm_block *list = bin->head, **link = &list;
+	bin->room = 0;
+	bin->head = NULL;
+	if (keep == 0 && active_is_idle(tiny, length)) {
+		list = NULL;
 		tiny->in_use = 0;
 		tiny->active->in_use = 0;
 		slab_release(heap, tiny->active);
@@ -307,6 +310,7 @@ static void bin_cut(struct hkm_heap *heap, struct hkm_bin *bin, int32_t keep)
 	struct hkm_block *rest = *link;
 	*link = NULL;
 	send_home(heap, tiny, rest, INT32_MAX);
+	bin->head = list;
 	bin_grant(heap, bin, tiny, kept, false);
 }
 
@@ -328,7 +332,9 @@ HKM_SLOW static bool flush_idle(struct hkm_heap *heap, struct hkm_bin *bin, stru
 static void bin_shed(struct hkm_heap *heap, struct hkm_bin *bin, struct hkm_tiny *tiny, int32_t length, int32_t count)
 {
 	hkm_heap_enter(heap);
-	bin->head = send_home(heap, tiny, bin->head, count);
+	struct hkm_block *list = bin->head;
+	bin->head = NULL; /* as in bin_cut */
+	bin->head = send_home(heap, tiny, list, count);
 	bin_grant(heap, bin, tiny, length - count, false);
 	hkm_heap_leave(heap);
 }

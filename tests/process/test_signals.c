@@ -1,6 +1,6 @@
-/* test_signals.c - a handler that allocates big blocks interrupts a thread that is allocating
- * big blocks. Not promised by POSIX, but it works on the C library, so programs do it: it must
- * neither deadlock nor damage the heap, and free must leave errno alone.
+/* test_signals.c - a handler that allocates, or forks, interrupts a thread that is allocating.
+ * Not promised by POSIX (but fork was, up to 2017), yet it works on the C library, so programs do
+ * it: it must neither deadlock nor damage the heap, and free must leave errno alone.
  */
 #include "cmocka_tests.h"
 #include "support.h"
@@ -8,7 +8,9 @@
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "names.h"
 
@@ -34,12 +36,23 @@ static void allocate_in_handler(int signal_number)
 	errno = saved;
 }
 
+/* Has `handler` run every so many nanoseconds; SIGALRM stays with run_in_child, which ends a
+ * deadlock by it. */
+static timer_t interrupt(void (*handler)(int), long nanoseconds)
+{
+	struct sigaction action = { .sa_handler = handler, .sa_flags = SA_RESTART };
+	struct sigevent event = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1 };
+	struct itimerspec often = { { 0, nanoseconds }, { 0, nanoseconds } };
+	timer_t timer;
+
+	sigaction(SIGUSR1, &action, NULL);
+	require(timer_create(CLOCK_MONOTONIC, &event, &timer) == 0, "timer_create");
+	timer_settime(timer, 0, &often, NULL);
+	return timer;
+}
+
 static void be_interrupted(const void *argument)
 {
-	struct sigaction action = { .sa_handler = allocate_in_handler };
-	struct sigevent event = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1 };
-	struct itimerspec often = { { 0, 300000 }, { 0, 300000 } };
-	timer_t timer;
 	struct random_source random = { 11 };
 	double end = seconds_now() + SECONDS_INTERRUPTED;
 	struct {
@@ -48,10 +61,8 @@ static void be_interrupted(const void *argument)
 	} blocks[8] = { 0 };
 
 	(void)argument;
-	/* SIGALRM stays with run_in_child, which ends a deadlock by it. */
-	sigaction(SIGUSR1, &action, NULL);
-	require(timer_create(CLOCK_MONOTONIC, &event, &timer) == 0, "timer_create");
-	timer_settime(timer, 0, &often, NULL);
+	timer_t timer = interrupt(allocate_in_handler, 300000);
+
 	while (seconds_now() < end) {
 		size_t at = random_between(&random, 0, 7);
 
@@ -81,9 +92,88 @@ static void handlers_allocate_big_blocks(void **state)
 	run_in_child(be_interrupted, NULL, 15);
 }
 
+/* ---- Locks that are taken outside of a slow path of the thread's own heap ---------------------- */
+
+#define ENOUGH_SPANS 24
+
+/* More blocks than are cached, so that some come from the spans. */
+static void allocate_spans_in_handler(int signal_number)
+{
+	void *blocks[ENOUGH_SPANS];
+
+	(void)signal_number;
+	for (size_t i = 0; i < ENOUGH_SPANS; i++)
+		blocks[i] = malloc(100000 + i * 40000);
+	for (size_t i = 0; i < ENOUGH_SPANS; i++)
+		free(blocks[i]);
+	handler_runs++;
+}
+
+static void resize_in_place(const void *argument)
+{
+	char *block = malloc(100000);
+	double end = seconds_now() + SECONDS_INTERRUPTED;
+	timer_t timer = interrupt(allocate_spans_in_handler, 200000);
+
+	(void)argument;
+	while (seconds_now() < end)
+		for (size_t i = 0; i < 2000; i++)
+			block = realloc(block, i % 2 == 0 ? 1000000 : 100000);
+	timer_delete(timer);
+	require(handler_runs > 20, "the handler ran only %d times", (int)handler_runs);
+	free(block);
+}
+
+static void handlers_allocate_during_realloc(void **state)
+{
+	(void)state;
+	run_in_child(resize_in_place, NULL, 15);
+}
+
+static void fork_in_handler(int signal_number)
+{
+	(void)signal_number;
+	pid_t child = fork();
+	if (child == 0)
+		_exit(0);
+	waitpid(child, NULL, 0);
+	handler_runs++;
+}
+
+static void be_forked(const void *argument)
+{
+	static void *blocks[4096];
+	struct random_source random = { 5 };
+	double end = seconds_now() + 2 * SECONDS_INTERRUPTED;
+	timer_t timer = interrupt(fork_in_handler, 1000000);
+
+	(void)argument;
+	while (seconds_now() < end)
+		for (size_t i = 0; i < 4096; i++) {
+			size_t at = random_between(&random, 0, 4095);
+
+			free(blocks[at]);
+			blocks[at] = malloc(random_between(&random, 16, 3000));
+		}
+	timer_delete(timer);
+	require(handler_runs > 20, "the handler ran only %d times", (int)handler_runs);
+	for (size_t i = 0; i < 4096; i++)
+		free(blocks[i]);
+}
+
+static void handlers_fork(void **state)
+{
+	(void)state;
+	run_in_child(be_forked, NULL, 20);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(handlers_allocate_big_blocks) };
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(handlers_allocate_big_blocks),
+		cmocka_unit_test(handlers_allocate_during_realloc),
+		cmocka_unit_test(handlers_fork),
+	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -664,6 +664,19 @@ ISOLATED(any_thread_frees_any_block)
 		require(spans_of(hkm_ace_static_size(class)).spans == 0, "class %u: spans are left", class);
 }
 
+ISOLATED(a_heap_copied_in_between_counts_right_again)
+{
+	ptrdiff_t room;
+
+	start();
+	hkm_free(hkm_malloc(100000));
+	hkm_free(hkm_malloc(5000));
+	room = heap->cache_room;
+	heap->cache_room -= 5120; /* as if the copy had been made between the two changes of a free */
+	hkm_ace_repair(heap);
+	require(heap->cache_room == room, "room %td instead of %td", heap->cache_room, room);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -689,6 +702,7 @@ int main(void)
 		cmocka_unit_test(wrong_frees_end_the_process),
 		cmocka_unit_test(ignored_wrong_frees_change_nothing),
 		cmocka_unit_test(any_thread_frees_any_block),
+		cmocka_unit_test(a_heap_copied_in_between_counts_right_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,6 +4,7 @@
 #include "unit.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -405,6 +406,38 @@ ISOLATED(a_file_that_cannot_be_written_whole_stays_as_it_was)
 	require(unlink(path) == 0 && rmdir(directory) == 0, "something is left behind");
 }
 
+static void *use_files(void *path)
+{
+	char buffer[64];
+	size_t size;
+
+	pthread_cancel(pthread_self()); /* acts at the next cancellation point */
+	hkm_os_write_file(path, "text", 4);
+	hkm_os_append(path, "more", 4);
+	hkm_os_read_file(path, buffer, sizeof buffer);
+	hkm_os_map_file(path, &size);
+	int file = hkm_os_create(path);
+	hkm_os_write(file, "text", 4);
+	hkm_os_close(file);
+	struct hkm_os_usage usage;
+	hkm_os_usage(&usage);
+	unlink(path);
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+	return path;
+}
+
+ISOLATED(a_thread_is_not_cancelled_in_files)
+{
+	char path[] = "/tmp/hakmem-os-XXXXXX";
+	pthread_t thread;
+	void *result;
+
+	require(mkstemp(path) >= 0, "temporary file");
+	require(pthread_create(&thread, NULL, use_files, path) == 0, "pthread_create");
+	pthread_join(thread, &result);
+	require(result == path, "the thread was cancelled");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -425,6 +458,7 @@ int main(void)
 		cmocka_unit_test(resident_pages_are_counted_and_populated),
 		cmocka_unit_test(files_are_replaced_in_one_step),
 		cmocka_unit_test(a_file_that_cannot_be_written_whole_stays_as_it_was),
+		cmocka_unit_test(a_thread_is_not_cancelled_in_files),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
