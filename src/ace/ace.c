@@ -44,6 +44,10 @@ static void *refill(struct hkm_heap *heap, const struct hkm_policy *policy, stru
 {
 	void *blocks[HKM_MID_SLOTS / 2 + 1];
 	HKM_ASSERT(cache->count == 0);
+	if (cache->given > 0) { /* a larger cache would have had it */
+		cache->capacity = (uint32_t)hkm_min(cache->most, cache->capacity + hkm_max(1, hkm_min(cache->given, cache->capacity)));
+		cache->given = 0;
+	}
 	/* Half the capacity at once, so that as many frees find room afterwards. */
 	size_t room = heap->cache_room > 0 ? (size_t)heap->cache_room : 0;
 	size_t wanted = 1 + hkm_min(cache->capacity / 2, room / cache->block_size);
@@ -130,17 +134,20 @@ static void free_uncached(struct hkm_heap *heap, struct hkm_slab *slab, void *bl
 	hkm_heap_poll_entered(heap, policy);
 	if (heap->cache_room < (ptrdiff_t)slab->block_size)
 		hkm_ace_set_limit(heap, policy); /* the heap may have grown since the last tick */
-	bool fits = slab->block_size == cache->block_size && cache->capacity > 0;
+	bool fits = slab->block_size == cache->block_size && cache->most > 0;
 	if (fits && cache->count >= cache->capacity) {
 		uint32_t given = cache->count - cache->capacity / 2;
 		cache_give(heap, policy, cache, given);
-		if (HKM_UNLIKELY(heap->metered))
+		cache->given += given;
+		/* Below what the policy allows, a larger capacity there would change nothing. */
+		if (HKM_UNLIKELY(heap->metered) && cache->capacity == cache->most)
 			hkm_meter_overflow(&heap->meter, class, given, cache->capacity);
 	}
-	if (fits && heap->cache_room >= (ptrdiff_t)cache->block_size) {
+	if (fits && cache->capacity > 0 && heap->cache_room >= (ptrdiff_t)cache->block_size) {
 		cache->slots[cache->count++] = block;
 		heap->cache_room -= (ptrdiff_t)cache->block_size;
 	} else {
+		cache->given += fits;
 		hkm_pool_give(policy, class, &block, 1);
 		hkm_heap_expect_tick(heap);
 	}
@@ -209,7 +216,9 @@ void hkm_ace_apply(struct hkm_heap *heap, const struct hkm_policy *policy)
 		if (cache->block_size != block_size)
 			cache_give(heap, policy, cache, cache->count);
 		cache->block_size = block_size;
-		cache->capacity = policy->cache_blocks[class];
+		cache->most = policy->cache_blocks[class];
+		cache->least = block_size == 0 ? 0 : (uint32_t)hkm_min(cache->most, policy->cache_start / block_size);
+		cache->capacity = (uint32_t)hkm_min(cache->most, hkm_max(cache->capacity, cache->least));
 		if (cache->count > cache->capacity)
 			cache_give(heap, policy, cache, cache->count - cache->capacity);
 			/* A DYN class of a size that a static one has is not worth looking at. */
@@ -225,7 +234,11 @@ bool hkm_ace_decay(struct hkm_heap *heap, const struct hkm_policy *policy)
 	for (unsigned class = 0; class < HKM_ACE_CLASSES; class++) {
 		struct hkm_cache *cache = &heap->caches[class];
 		/* The blocks that were there all the time were not needed. */
-		cache_give(heap, policy, cache, cache->lowest);
+		if (cache->lowest > 0) {
+			size_t rest = cache->capacity - hkm_min(cache->capacity, cache->lowest);
+			cache->capacity = (uint32_t)hkm_min(cache->most, hkm_max(rest, cache->least));
+			cache_give(heap, policy, cache, cache->lowest);
+		}
 		cache->lowest = cache->count;
 		holds |= cache->count > 0;
 	}

@@ -95,7 +95,7 @@ static struct hkm_slab *span_new(struct hkm_heap *heap, const struct hkm_policy 
 {
 	bool zeroed, fresh;
 	size_t slices = span_slices(class, block_size);
-	struct hkm_slab *slab = hkm_span_alloc(slices, &zeroed, &fresh);
+	struct hkm_slab *slab = hkm_span_alloc(slices, false, &zeroed, &fresh);
 	if (slab == NULL)
 		return NULL;
 	if (fresh)
@@ -107,6 +107,7 @@ static struct hkm_slab *span_new(struct hkm_heap *heap, const struct hkm_policy 
 	slab->listed = 0;
 	slab->distance = 0;
 	slab->zeroed = zeroed && large;
+	slab->deep = 1;
 	slab->block_size = block_size;
 	slab->reciprocal = large ? 0 : (uint32_t)((((uint64_t)1 << 32) + block_size - 1) / block_size);
 	slab->in_use = 0;

@@ -71,7 +71,9 @@ struct hkm_outbox {
 /* Free blocks of one L1 class. Owner only; count may be read by anyone as advice. */
 struct hkm_cache {
 	uint32_t count;
-	uint32_t capacity; /* from the policy */
+	uint32_t capacity; /* of blocks: grows where it is missed, shrinks where it is not used */
+	uint32_t least, most; /* of the capacity, from the policy */
+	uint32_t given;    /* blocks that found it full since it last ran empty */
 	uint32_t lowest;   /* fewest blocks since the last tick: so many were not needed */
 	uint32_t block_size; /* bytes; of DYN classes from the policy, 0: none */
 	hkm_counter hits, misses;

@@ -40,6 +40,7 @@ struct hkm_policy {
 	uint16_t cache_blocks[HKM_ACE_CLASSES]; /* thread cache capacity per class */
 	uint64_t cache_bytes;       /* all thread caches together, if cache_share is less */
 	uint32_t cache_share;       /* all thread caches together, thousandths of the memory held */
+	uint32_t cache_start;       /* bytes of an L1 class in a thread's cache at first */
 	uint16_t pool_spans[HKM_ACE_CLASSES];   /* empty spans a shared pool keeps per class */
 	uint32_t budget_mid;        /* empty Mid spans in all pools together */
 	uint32_t budget_large;      /* free Large spans in all pools together */

@@ -23,9 +23,10 @@
 struct superslab {
 	uint64_t free;      /* bit per slice that is free (0 in an unmapped superslab) */
 	uint64_t dirty;     /* of those, the ones that may be resident */
-	uint64_t dirty_since_ms;
+	uint64_t shallow;   /* of those, the ones of which a slab has touched a page or two */
 	struct superslab *next, *prev;             /* bucket */
 	struct superslab *dirty_next, *dirty_prev; /* queue by age */
+	uint32_t dirty_since; /* low half of the time in ms; see dirty_since_ms */
 	uint8_t longest;    /* longest run of free bits, its bucket */
 	bool mapped;
 	bool foreign;       /* somebody else has mapped memory there */
@@ -139,9 +140,16 @@ static void take_free(struct superslab *superslab, uint64_t bits, uint64_t lengt
 	set_free(superslab, free, from_longest ? longest_run(free) : superslab->longest, -length);
 }
 
+/* When the superslab's first slice became dirty; less than 49 days ago. */
+static uint64_t dirty_since_ms(const struct superslab *superslab)
+{
+	uint64_t now = atomic_load_explicit(&recent_ms, memory_order_relaxed);
+	return now - ((uint32_t)now - superslab->dirty_since);
+}
+
 static void note_oldest(void)
 {
-	uint64_t since = dirty_head != NULL ? hkm_max(dirty_head->dirty_since_ms, 1) : 0;
+	uint64_t since = dirty_head != NULL ? hkm_max(dirty_since_ms(dirty_head), 1) : 0;
 	hkm_count(&oldest_dirty_ms, since - hkm_counted(&oldest_dirty_ms));
 }
 
@@ -164,13 +172,14 @@ static void set_dirty(struct superslab *superslab, uint64_t bits, uint64_t gaine
 {
 	HKM_ASSERT(gained == count_bits(bits) - count_bits(superslab->dirty));
 	hkm_count(&dirty_count, gained);
+	superslab->shallow &= bits;
 	bool was_clean = superslab->dirty == 0;
 	superslab->dirty = bits;
 	if (bits == 0 || !was_clean)
 		return; /* one that has become clean stays on the queue: it is likely to become dirty again soon */
 	if (superslab->queued && superslab != dirty_tail)
 		queue_remove(superslab);
-	superslab->dirty_since_ms = atomic_load_explicit(&recent_ms, memory_order_relaxed);
+	superslab->dirty_since = (uint32_t)atomic_load_explicit(&recent_ms, memory_order_relaxed);
 	if (!superslab->queued) {
 		superslab->queued = true;
 		superslab->dirty_next = NULL;
@@ -299,7 +308,7 @@ static void note_use(const struct superslab *superslab, uint64_t there, uint64_t
 {
 	uint64_t now = atomic_load_explicit(&recent_ms, memory_order_relaxed);
 	if (there > 0)
-		hkm_regret_reuse(&hkm_span_aged, there * HKM_SLICE_SIZE, superslab->dirty_since_ms, now, purge_delay_ms);
+		hkm_regret_reuse(&hkm_span_aged, there * HKM_SLICE_SIZE, dirty_since_ms(superslab), now, purge_delay_ms);
 	if (there < all) {
 		hkm_count(&fresh_bytes, (all - there) * HKM_SLICE_SIZE);
 		hkm_regret_ask(&hkm_span_surplus, hkm_regret_ask(&hkm_span_aged, (all - there) * HKM_SLICE_SIZE, now), now);
@@ -346,7 +355,21 @@ static void populate(struct superslab *superslab, size_t bytes)
 	hkm_lock_release(&hkm_span_lock);
 }
 
-struct hkm_slab *hkm_span_alloc(size_t slices, bool *zeroed, bool *fresh)
+/* The first slice of a run of `slices` in a superslab that has one: a resident one, as it costs no page fault. Whoever
+ * needs little leaves those that are resident to the last page to whoever needs more, even for a fresh page or two. */
+static unsigned best_start(const struct superslab *superslab, size_t slices, bool little)
+{
+	uint64_t free = superslab->free, dirty = superslab->dirty, shallow = superslab->shallow;
+	uint64_t first = little ? shallow : dirty & ~shallow, second = little ? free & ~dirty : dirty;
+	uint64_t starts = run_starts(first, slices);
+	if (starts == 0)
+		starts = run_starts(second, slices);
+	if (starts == 0)
+		starts = run_starts(free, slices);
+	return (unsigned)__builtin_ctzl(starts);
+}
+
+struct hkm_slab *hkm_span_alloc(size_t slices, bool little, bool *zeroed, bool *fresh)
 {
 	HKM_ASSERT(slices >= 1 && slices <= HKM_SUPERSLAB_SLICES);
 	struct hkm_slab *slab = NULL;
@@ -355,13 +378,10 @@ struct hkm_slab *hkm_span_alloc(size_t slices, bool *zeroed, bool *fresh)
 	*fresh = fitting == 0;
 	struct superslab *superslab = fitting != 0 ? buckets[__builtin_ctzl(fitting) + 1] : superslab_map();
 	if (superslab != NULL) {
-		/* Resident slices first: they cost no page fault. */
-		uint64_t starts = run_starts(superslab->free & superslab->dirty, slices);
-		if (starts == 0)
-			starts = run_starts(superslab->free, slices);
-		unsigned start = (unsigned)__builtin_ctzl(starts);
+		unsigned start = best_start(superslab, slices, little);
 		uint64_t bits = run_mask(slices) << start;
 		*zeroed = (superslab->dirty & bits) == 0;
+		bool deep = (superslab->dirty & ~superslab->shallow & bits) != 0;
 		uint64_t there = count_bits(superslab->dirty & bits);
 		note_use(superslab, there, slices);
 		take_free(superslab, bits, slices);
@@ -369,6 +389,7 @@ struct hkm_slab *hkm_span_alloc(size_t slices, bool *zeroed, bool *fresh)
 		slab = superslab_slab(superslab, start);
 		HKM_ASSERT(slab->kind == HKM_KIND_NONE);
 		slab->slices = (uint16_t)slices;
+		slab->deep = deep;
 	}
 	hkm_lock_release(&hkm_span_lock);
 	size_t ahead = atomic_load_explicit(&fault_ahead, memory_order_relaxed);
@@ -377,7 +398,7 @@ struct hkm_slab *hkm_span_alloc(size_t slices, bool *zeroed, bool *fresh)
 	return slab;
 }
 
-static void give_back(struct hkm_slab *slab, size_t slices)
+static void give_back(struct hkm_slab *slab, size_t slices, bool deep)
 {
 	struct superslab *superslab = superslab_of(slab);
 	uint64_t bits = run_mask(slices) << hkm_slice_index(slab) % HKM_SUPERSLAB_SLICES;
@@ -385,6 +406,8 @@ static void give_back(struct hkm_slab *slab, size_t slices)
 	HKM_ASSERT((superslab->free & bits) == 0 && superslab->mapped);
 	add_free(superslab, bits, slices);
 	set_dirty(superslab, superslab->dirty | bits, slices);
+	if (!deep)
+		superslab->shallow |= bits;
 	hkm_lock_release(&hkm_span_lock);
 }
 
@@ -396,7 +419,7 @@ void hkm_span_free(struct hkm_slab *slab)
 		for (size_t i = 1; i < slices; i++)
 			slab[i].kind = HKM_KIND_NONE;
 	slab->kind = HKM_KIND_NONE;
-	give_back(slab, slices);
+	give_back(slab, slices, slab->deep != 0);
 }
 
 bool hkm_span_extend(struct hkm_slab *slab, size_t slices, bool *zeroed)
@@ -424,7 +447,7 @@ void hkm_span_shrink(struct hkm_slab *slab, size_t slices)
 	if (rest == 0)
 		return;
 	slab->slices = (uint16_t)slices;
-	give_back(slab + slices, rest);
+	give_back(slab + slices, rest, true);
 }
 
 void hkm_span_set_bin(struct hkm_slab *slab, struct hkm_bin *bin)
@@ -527,10 +550,10 @@ size_t hkm_span_purge(uint64_t before_ms, size_t keep_bytes)
 			queue_remove(superslab);
 			continue;
 		}
-		bool aged = superslab != NULL && superslab->dirty_since_ms < before_ms;
+		bool aged = superslab != NULL && dirty_since_ms(superslab) < before_ms;
 		bool wanted = superslab != NULL && (aged || dirty > keep_bytes);
 		/* What could not be purged in this call is not tried again. */
-		if (superslab != NULL && superslab->dirty_since_ms > started)
+		if (superslab != NULL && dirty_since_ms(superslab) > started)
 			wanted = false;
 		if (wanted && superslab->free == HKM_ALL_SLICES && hkm_counted(&mapped_count) > 1) {
 			note_purge(count_bits(superslab->dirty), aged, before_ms, started);

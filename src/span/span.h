@@ -24,6 +24,7 @@
 #define HKM_SLICE_SHIFT 15
 #endif
 #define HKM_SLICE_SIZE ((size_t)1 << HKM_SLICE_SHIFT)
+#define HKM_SHALLOW_BYTES 8192u
 #define HKM_SUPERSLAB_SLICES 64u
 #define HKM_SUPERSLAB_SIZE (HKM_SLICE_SIZE * HKM_SUPERSLAB_SLICES)
 
@@ -44,7 +45,8 @@ struct hkm_slab {
 	uint8_t kind;        /* enum hkm_kind */
 	uint8_t class;       /* of L0 or L1 */
 	uint8_t listed;      /* is on its bin's or pool's list of spans with room */
-	uint8_t zeroed;      /* L1 Large: reads as zero since nobody has had it; Mid: 0 */
+	uint8_t zeroed : 1;  /* L1 Large: reads as zero since nobody has had it; Mid: 0 */
+	uint8_t deep : 1;    /* L0: more than HKM_SHALLOW_BYTES of the slice may be resident; L1: 1 */
 	uint16_t slices;     /* of the span; first slice only */
 	union {
 		uint16_t distance; /* L1: slices from the first one of the span */
@@ -107,13 +109,14 @@ static inline uint8_t *hkm_state_of(const void *address)
 /* Chooses the window; once, while the process starts. */
 void hkm_span_start(void);
 
-/* Hands out a span of `slices` (1 to 64) neighbouring slices, at a multiple of 32 KiB; *zeroed tells
- * whether it reads as zero, *fresh whether the window grew for it.
- * Result: the first slice's descriptor, whose span fields (slices) are set and kind is NONE; NULL if
+/* Hands out a span of `slices` (1 to 64) neighbouring slices, at a multiple of 32 KiB. `little`: little of it is likely
+ * to be used. *zeroed tells whether it reads as zero, *fresh whether the window grew for it.
+ * Result: the first slice's descriptor, whose span fields (slices) and `deep`, as the slices were) are set and kind is NONE; NULL if
  * the system refuses memory. Any thread. */
-struct hkm_slab *hkm_span_alloc(size_t slices, bool *zeroed, bool *fresh);
+struct hkm_slab *hkm_span_alloc(size_t slices, bool little, bool *zeroed, bool *fresh);
 
-/* Takes a span back; its slices' descriptors become NONE, its memory is purged later. */
+/* Takes a span back; its slices' descriptors become NONE, its memory is purged later. If its `deep` is 0, at most
+ * HKM_SHALLOW_BYTES of it have been touched since it was last purged. */
 void hkm_span_free(struct hkm_slab *slab);
 
 /* Grows a span in place to `slices`; result: whether the slices behind it were free. */

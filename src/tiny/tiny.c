@@ -91,7 +91,9 @@ static struct hkm_slab *slab_new(struct hkm_heap *heap, const struct hkm_policy 
 		heap->empty_slabs--;
 	} else {
 		bool zeroed, fresh;
-		slab = hkm_span_alloc(1, &zeroed, &fresh);
+		/* A class that has no slab yet may stay with a few blocks. */
+		bool first = hkm_counted(&heap->tiny_counters[class].slabs) == 0;
+		slab = hkm_span_alloc(1, first, &zeroed, &fresh);
 		if (slab == NULL)
 			return NULL;
 		if (fresh)
@@ -121,6 +123,7 @@ static void slab_release(struct hkm_heap *heap, struct hkm_slab *slab)
 	if (tiny->active == slab)
 		tiny->active = NULL;
 	free_map_drop(slab);
+	slab->deep |= (uint32_t)slab->carved * slab->block_size > HKM_SHALLOW_BYTES;
 	hkm_span_set_bin(slab, NULL);
 	slab->kind = HKM_KIND_NONE;
 	hkm_count(&heap->tiny_counters[slab->class].slabs, (uint64_t)-1);

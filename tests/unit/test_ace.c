@@ -16,6 +16,7 @@ static void start(void)
 	heap = quiet_heap();
 	hkm_policy_copy(&policy);
 	policy.dynamic_size[0] = policy.dynamic_size[1] = 0;
+	policy.cache_start = UINT32_MAX; /* caches may be full at once */
 	impose(heap, &policy);
 }
 
@@ -664,6 +665,39 @@ ISOLATED(any_thread_frees_any_block)
 		require(spans_of(hkm_ace_static_size(class)).spans == 0, "class %u: spans are left", class);
 }
 
+ISOLATED(caches_grow_where_they_are_missed_and_shrink_where_they_are_not_used)
+{
+	size_t size = 100000;
+	struct hkm_cache *cache;
+
+	start();
+	cache = &heap->caches[hkm_ace_class(size)];
+	cache->capacity = 0;
+	policy.cache_start = 0;
+	policy.cache_blocks[hkm_ace_class(size)] = 4;
+	impose(heap, &policy);
+	take_many(size, 12);
+	hkm_free(many[0]);
+	require(cache->count == 0 && cache->capacity == 0, "%u blocks are cached unasked", cache->count);
+	many[0] = hkm_malloc(size); /* a miss of what found no room */
+	require(cache->capacity == 1, "capacity %u", cache->capacity);
+	for (uint32_t expected = 2; expected <= 4; expected *= 2) {
+		for (size_t i = 0; i < 12; i++)
+			hkm_free(many[i]);
+		take_many(size, 12);
+		require(cache->capacity == expected, "capacity %u, not %u", cache->capacity, expected);
+	}
+	for (size_t i = 0; i < 12; i++)
+		hkm_free(many[i]);
+	require(cache->count > 0 && cache->count <= 4, "%u blocks are cached", cache->count);
+	hkm_heap_enter(heap);
+	hkm_ace_decay(heap, &policy);
+	hkm_ace_decay(heap, &policy);
+	hkm_heap_leave(heap);
+	require(cache->count == 0 && cache->capacity <= 2, "%u blocks, capacity %u after a rest", cache->count,
+		cache->capacity);
+}
+
 ISOLATED(a_heap_copied_in_between_counts_right_again)
 {
 	ptrdiff_t room;
@@ -702,6 +736,7 @@ int main(void)
 		cmocka_unit_test(wrong_frees_end_the_process),
 		cmocka_unit_test(ignored_wrong_frees_change_nothing),
 		cmocka_unit_test(any_thread_frees_any_block),
+		cmocka_unit_test(caches_grow_where_they_are_missed_and_shrink_where_they_are_not_used),
 		cmocka_unit_test(a_heap_copied_in_between_counts_right_again),
 	};
 

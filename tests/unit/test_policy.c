@@ -121,6 +121,7 @@ static bool numbers_are_legal(const struct hkm_policy *policy)
 	legal &= is_legal("fault_ahead", policy->fault_ahead);
 	legal &= is_legal("cache_bytes", policy->cache_bytes);
 	legal &= is_legal("cache_share", policy->cache_share);
+	legal &= is_legal("cache_start", policy->cache_start);
 	legal &= is_legal("purge_delay_ms", policy->purge_delay_ms);
 	legal &= is_legal("dirty_bytes", policy->dirty_bytes);
 	for (unsigned class = 0; class < HKM_ACE_CLASSES; class++)
@@ -332,6 +333,7 @@ static void choose_policy(struct random_source *random, struct hkm_policy *polic
 	policy->fault_ahead = (uint32_t)any_number(random, 1 << 23);
 	policy->cache_bytes = any_number(random, 1 << 23);
 	policy->cache_share = (uint32_t)any_number(random, 5000);
+	policy->cache_start = (uint32_t)any_number(random, UINT32_MAX);
 	policy->purge_delay_ms = any_number(random, 1000);
 	policy->dirty_bytes = any_number(random, 1 << 28);
 }

@@ -89,7 +89,7 @@ static void take(struct span *span, size_t slices)
 	struct hkm_span_stats before, after;
 
 	hkm_span_stats(&before);
-	span->slab = hkm_span_alloc(slices, &zeroed, &fresh);
+	span->slab = hkm_span_alloc(slices, false, &zeroed, &fresh);
 	hkm_span_stats(&after);
 	require(span->slab != NULL, "no memory");
 	require(span->slab->slices == slices && span->slab->kind == HKM_KIND_NONE, "%u slices of %zu",
@@ -455,7 +455,7 @@ static void *churn(void *argument)
 		}
 		span->slices = random_between(&random, 1, 6);
 		span->mark = random_bits(&random) | 1;
-		span->slab = hkm_span_alloc(span->slices, &zeroed, &fresh);
+		span->slab = hkm_span_alloc(span->slices, false, &zeroed, &fresh);
 		require(span->slab != NULL, "no memory");
 		if (zeroed)
 			require(pages_hold(span->slab, 0, span->slices * PAGES_IN_SLICE, 0),

@@ -170,10 +170,43 @@ ISOLATED(a_slab_is_free_the_moment_its_last_block_is_back)
 	hkm_free(second_slab[2]);
 	require(slab->kind == HKM_KIND_NONE, "the slab is not free");
 	check(heap);
-	/* Resident slices go first, so whoever needs a slab next gets it. */
+	/* Resident slices go first, so a class that needs a second slab gets it. One that needs its first leaves it to those
+	 * that use more. */
 	next = hkm_malloc(1000);
+	require(slab_of_block(next) != slab, "the first slab of a class is resident to the last page");
+	for (size_t i = 0; i < 32; i++)
+		next = hkm_malloc(1000);
 	require(slab_of_block(next) == slab, "the slab is not used again");
 	require(slab->block_size == 1024 && slab->in_use >= 1, "%u bytes", slab->block_size);
+	check(heap);
+}
+
+ISOLATED(first_slabs_share_slices_of_which_little_was_touched)
+{
+	struct hkm_heap *heap = fill_two_slabs(0);
+	void *block = hkm_malloc(1000), *other;
+	struct hkm_slab *slab = slab_of_block(block);
+
+	require(slab->deep == 0, "fresh, and yet touched");
+	hkm_free(block);
+	hkm_heap_enter(heap);
+	hkm_tiny_flush(heap);
+	hkm_tiny_release_empty(heap, 0);
+	hkm_heap_leave(heap);
+	require(slab->kind == HKM_KIND_NONE, "the slab is not free");
+	other = hkm_malloc(500);
+	require(slab_of_block(other) == slab && slab->deep == 0, "the slice is not used again");
+	/* Used up, it is no longer shallow. */
+	for (size_t i = 0; i < HKM_SLICE_SIZE / 512; i++)
+		hkm_malloc(500);
+	for (size_t i = 0; i < slab->capacity; i++)
+		hkm_free((char *)hkm_slab_start(slab) + i * slab->block_size);
+	hkm_heap_enter(heap);
+	hkm_tiny_flush(heap);
+	hkm_tiny_release_empty(heap, 0);
+	hkm_heap_leave(heap);
+	require(slab->kind == HKM_KIND_NONE && slab->deep == 1, "the slab is in use, or counts as shallow");
+	require(slab_of_block(hkm_malloc(1000)) != slab, "a first slab takes a slice that is resident to the last page");
 	check(heap);
 }
 
@@ -569,6 +602,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_slab_counts_exactly),
 		cmocka_unit_test(a_slab_is_free_the_moment_its_last_block_is_back),
+		cmocka_unit_test(first_slabs_share_slices_of_which_little_was_touched),
 		cmocka_unit_test(the_heap_keeps_as_many_empty_slabs_as_the_policy_says),
 		cmocka_unit_test(a_slab_whose_blocks_are_all_hot_goes_without_a_walk),
 		cmocka_unit_test(ignored_double_frees_change_nothing),
