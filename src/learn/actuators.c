@@ -9,6 +9,7 @@
 #include "learn/peaks.h"
 #include "learn/prices.h"
 
+#define DEMAND_MOST (UINT32_MAX / 8) /* that a window adds to a bucket, which keeps three quarters of the last: no overflow */
 #define SETTLE_WINDOWS 4u     /* nobody waits longer for a change to settle */
 #define DYNAMIC_LEAST 0.02   /* share of the Mid bytes that a dynamic class must save */
 #define EVIDENCE_WINDOWS 16u /* the mean forgets windows before the last so many */
@@ -219,11 +220,16 @@ void hkm_actuators_see(struct hkm_actuators *actuators, const struct hkm_period 
 {
 	for (unsigned bucket = 0; bucket < HKM_DEMAND_BUCKETS; bucket++) {
 		uint32_t seen = window->totals.demand[bucket], more = seen - actuators->demand_seen[bucket];
-		actuators->demand[bucket] -= actuators->demand[bucket] / 4;
-		if (more > 0)
-			actuators->demand[bucket] += (uint32_t)(more * requests_a_miss(window, window->totals.largest[bucket]));
 		actuators->demand_seen[bucket] = seen;
+		if (!actuators->demand_known)
+			continue; /* misses since the process began, not since the last window */
+		actuators->demand[bucket] -= actuators->demand[bucket] / 4;
+		if (more > 0) {
+			double requests = more * requests_a_miss(window, window->totals.largest[bucket]);
+			actuators->demand[bucket] += requests < DEMAND_MOST ? (uint32_t)requests : DEMAND_MOST;
+		}
 	}
+	actuators->demand_known = true;
 }
 
 void hkm_actuators_gather(struct hkm_actuators *actuators, const struct hkm_period *window)

@@ -69,6 +69,7 @@ struct hkm_actuators {
 	uint64_t random_state;
 	uint32_t demand[HKM_DEMAND_BUCKETS]; /* decaying sum of the windows' histograms */
 	uint32_t demand_seen[HKM_DEMAND_BUCKETS];
+	bool demand_known; /* demand_seen is of the last window */
 	struct hkm_policy standard;          /* what strategies are made from */
 	struct hkm_period evidence;          /* mean of windows under the base */
 	unsigned evidence_count;

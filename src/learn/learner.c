@@ -497,14 +497,17 @@ bool hkm_learner_step(struct hkm_learner *learner, const struct hkm_period *wind
 {
 	*decision = (struct hkm_decision){ .event = HKM_EVENT_NONE, .objective_after = -1 };
 	learner->windows++;
+	/* Before anything about this window can matter: it may be an idle one. */
+	if (learner->rest_until_window != 0 && learner->windows >= learner->rest_until_window) {
+		learner->rest_until_window = 0;
+		start_learning(learner, window->now_ms);
+	}
 	if (window->operations < LEAST_OPERATIONS)
 		return false;
 	learner->objective = window->objective;
 	hkm_actuators_see(&learner->actuators, window);
 	if (learner->windows < learner->rest_until_window)
 		return false;
-	if (learner->windows == learner->rest_until_window)
-		start_learning(learner, window->now_ms);
 	double mix[HKM_MIX];
 	mix_of(window, mix);
 	if (!learner->mix_known) {

@@ -39,6 +39,13 @@ static struct {
 	uint64_t windows, steps, step_ns_max, step_ns_total; /* of processor time */
 } service;
 
+/* What the learner has proven, for a child of fork: the policy without the trial that may be under way, and what the
+ * options say. Written by the holder of the baton, one after the other, so that a child finds one of them whole. */
+static struct proven {
+	struct hkm_policy base, standard;
+} proven[2];
+static _Atomic unsigned proven_at; /* release: comes after what it tells of; read by a child, which is alone */
+
 static bool baton_take(void)
 {
 	uint32_t expected = 0;
@@ -78,9 +85,18 @@ static void write_lines(void)
 	service.lines_length = 0;
 }
 
+static void note_proven(void)
+{
+	unsigned at = 1 - atomic_load_explicit(&proven_at, memory_order_relaxed);
+	proven[at].base = service.learner.base;
+	proven[at].standard = service.learner.actuators.standard;
+	atomic_store_explicit(&proven_at, at, memory_order_release);
+}
+
+/* Not over a policy that somebody has published by hand meanwhile: the next step follows it. */
 static void publish(const struct hkm_policy *policy)
 {
-	uint64_t generation = hkm_policy_replace(policy);
+	uint64_t generation = hkm_policy_replace_if(policy, service.generation);
 	if (generation != 0)
 		service.generation = generation;
 }
@@ -103,6 +119,7 @@ static void decide(uint64_t now_ms)
 	follow_publications(now_ms);
 	if (hkm_learner_step(&service.learner, &service.window, &policy, &decision))
 		publish(&policy);
+	note_proven();
 	if (decision.event != HKM_EVENT_NONE)
 		log_line(&decision);
 }
@@ -227,7 +244,7 @@ static unsigned parse_candidates(const char *name, const char *list, uint32_t *v
 		size_t length = strcspn(list, ",");
 		uint64_t value;
 		memcpy(part, list, hkm_min(length, sizeof part - 1));
-		if (count < most && hkm_parse_thousandths(part, &value) && value >= 1000 && value <= 4000)
+		if (count < most && length < sizeof part && hkm_parse_thousandths(part, &value) && value >= 1000 && value <= 4000)
 			values[count++] = (uint32_t)value;
 		else
 			hkm_warn("%s: expected up to %u ratios from 1 to 4; %s is left out", name, most, part);
@@ -274,6 +291,7 @@ static void begin(void)
 	hkm_quantile_start(&service.p95, 0.95);
 	hkm_quantile_start(&service.p99, 0.99);
 	hkm_learner_start(&service.learner, &service.settings, &policy, hkm_profile_loaded());
+	note_proven();
 	/* The first collection is the beginning of the first window. */
 	atomic_store_explicit(&hkm_window_end_ms, now, memory_order_relaxed);
 }
@@ -298,6 +316,16 @@ static void start(void)
 	begin();
 }
 
+/* What was proven stays, a trial under way does not: nobody would ever judge it. */
+static void begin_again(void)
+{
+	const struct proven last = proven[atomic_load_explicit(&proven_at, memory_order_acquire)];
+	publish(&last.base);
+	begin();
+	service.learner.actuators.standard = last.standard;
+	note_proven();
+}
+
 /* A thread that stepped while this process was copied left its work half done: learning begins anew. So it does if a
  * thread of its own did the work, which does not exist here. */
 static void forked(void)
@@ -309,7 +337,7 @@ static void forked(void)
 	if (service.path[0] != '\0')
 		hkm_text_expand_path(hkm_options.learn_log, service.path, sizeof service.path);
 	if (interrupted || service.has_thread)
-		begin();
+		begin_again();
 }
 
 const struct hkm_learning hkm_learning = { start, window_over, forked };

@@ -99,7 +99,16 @@ static void sanitize(struct hkm_policy *policy)
 
 uint64_t hkm_policy_replace(const struct hkm_policy *policy)
 {
+	return hkm_policy_replace_if(policy, 0);
+}
+
+uint64_t hkm_policy_replace_if(const struct hkm_policy *policy, uint64_t expected)
+{
 	hkm_lock_acquire(&hkm_policy_lock);
+	if (expected != 0 && atomic_load_explicit(&current, memory_order_relaxed)->generation != expected) {
+		hkm_lock_release(&hkm_policy_lock);
+		return 0;
+	}
 	reclaim();
 	struct hkm_policy *fresh = spare;
 	if (fresh != NULL)

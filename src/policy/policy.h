@@ -75,6 +75,9 @@ const struct hkm_policy *hkm_policy_read(struct hkm_reader *reader);
  * Result: the new generation, or 0 if there was no memory for a copy (nothing changes then). */
 uint64_t hkm_policy_replace(const struct hkm_policy *policy);
 
+/* The same, if the policy in force is of generation `expected`; otherwise 0, and nothing is done. */
+uint64_t hkm_policy_replace_if(const struct hkm_policy *policy, uint64_t expected);
+
 /* Copies the current snapshot, to change and publish it. */
 void hkm_policy_copy(struct hkm_policy *copy);
 

@@ -101,6 +101,12 @@ class Environment(unittest.TestCase):
         self.assertEqual(len(error.splitlines()), 4, error)
         self.assertIn("hakmem: HAKMEM_PURGE_DELAY_MS=abc: expected 0..600000 ms; using 100\n", error)
 
+    def test_bad_candidate(self):
+        for value in ("garbage", "5", "1.4000000000000garbage"):
+            error = self.run_with({"HAKMEM_LEARN": "1", "HAKMEM_WMAX_CANDIDATES_MID": f"1.5,{value},2.0"})
+            self.assertEqual(error.count("\n"), 1, error)
+            self.assertTrue(error.startswith("hakmem: HAKMEM_WMAX_CANDIDATES_MID: expected up to 7 ratios from 1 to 4"), error)
+
     def test_long_bad_value(self):
         error = self.run_with({"HAKMEM_HOT_BLOCKS": "z" * 100000})
         self.assertTrue(error.startswith("hakmem: HAKMEM_HOT_BLOCKS=zzz"), error[:100])

@@ -263,6 +263,34 @@ ISOLATED(an_odd_size_gets_a_class_of_its_own)
 	check_converged(&plant);
 }
 
+/* A learner that starts in a running process, a child of fork say: counters of the whole life are not one window's. */
+ISOLATED(what_was_before_the_first_window_is_no_demand)
+{
+	static struct hkm_actuators actuators;
+	static struct hkm_period window;
+	struct hkm_learn_settings plain = { .ucb_c = 0.2 };
+	struct hkm_policy policy = { .generation = 1 };
+
+	hkm_actuators_start(&actuators, &plain, &policy);
+	window.totals.demand[10] = 3000000;
+	window.totals.largest[10] = 3800;
+	window.hits[hkm_ace_class(3800)] = 2000000;
+	window.misses[hkm_ace_class(3800)] = 100;
+	hkm_actuators_see(&actuators, &window);
+	require(actuators.demand[10] == 0, "demand %u", actuators.demand[10]);
+	window.totals.demand[10] += 100;
+	hkm_actuators_see(&actuators, &window);
+	require(actuators.demand[10] == 2000100, "demand %u", actuators.demand[10]);
+	window.totals.demand[10] += 2000000000; /* more than the number holds */
+	for (unsigned i = 0; i < 20; i++) {
+		uint32_t before = actuators.demand[10];
+
+		hkm_actuators_see(&actuators, &window);
+		window.totals.demand[10] += 2000000000;
+		require(actuators.demand[10] > before / 2, "demand %u, %u before", actuators.demand[10], before);
+	}
+}
+
 /* Whatever is changed makes everything 30 % slower. */
 static void trap_plant(struct plant *plant)
 {
@@ -407,6 +435,31 @@ ISOLATED(a_restless_workload_gets_what_the_options_say)
 	require(plant.policy.purge_delay_ms >= 800, "delay %u", plant.policy.purge_delay_ms);
 }
 
+/* The window in which the rest ends may be one in which nothing happens. */
+ISOLATED(a_rest_ends_in_an_idle_window_too)
+{
+	struct plant plant;
+	bool ended = false;
+
+	start_plant(&plant, delay_plant, 0.01);
+	for (unsigned i = 0; i < 200 && plant.learner.rest_until_window == 0; i++) {
+		plant.work = i % 2 == 0 ? large_plant : delay_plant;
+		run_windows(&plant, 5);
+	}
+	require(plant.learner.rest_until_window != 0, "no rest");
+	plant.work = delay_plant;
+	while (plant.learner.windows + 1 < plant.learner.rest_until_window)
+		run_windows(&plant, 1);
+	plant.work = dead_plant;
+	run_windows(&plant, 1);
+	plant.work = delay_plant;
+	for (unsigned i = 0; i < 4 && !ended; i++) {
+		run_windows(&plant, 1);
+		ended = plant.learner.state == HKM_LEARN;
+	}
+	require(ended, "it rests for ever");
+}
+
 /* The same requests cost more from some moment on. */
 static void slower_plant(struct plant *plant)
 {
@@ -537,12 +590,14 @@ int main(void)
 		cmocka_unit_test(a_cache_does_not_grow_beyond_the_budget),
 		cmocka_unit_test(the_seeds_step_goes_by_the_hit_rate_alone),
 		cmocka_unit_test(an_odd_size_gets_a_class_of_its_own),
+		cmocka_unit_test(what_was_before_the_first_window_is_no_demand),
 		cmocka_unit_test(what_does_not_help_is_rolled_back_and_no_longer_tried),
 		cmocka_unit_test(where_nothing_is_the_matter_nothing_is_changed),
 		cmocka_unit_test(a_dead_signal_changes_nothing),
 		cmocka_unit_test(noise_is_not_learned_from),
 		cmocka_unit_test(a_shift_starts_learning_again_and_a_known_workload_gets_its_policy_back),
 		cmocka_unit_test(a_restless_workload_gets_what_the_options_say),
+		cmocka_unit_test(a_rest_ends_in_an_idle_window_too),
 		cmocka_unit_test(a_rise_of_the_objective_starts_learning_again),
 		cmocka_unit_test(a_profile_starts_frozen),
 		cmocka_unit_test(a_wrong_profile_is_left),

@@ -70,6 +70,21 @@ ISOLATED(what_is_published_is_what_readers_get)
 	}
 }
 
+ISOLATED(a_policy_made_from_an_older_one_is_refused)
+{
+	struct hkm_policy policy, copy;
+
+	start();
+	hkm_policy_copy(&policy);
+	policy.refill_blocks = 7;
+	uint64_t generation = hkm_policy_replace_if(&policy, policy.generation);
+	require(generation == policy.generation + 1, "generation %lu", generation);
+	policy.refill_blocks = 8;
+	require(hkm_policy_replace_if(&policy, generation - 1) == 0, "it replaced one that it does not know");
+	hkm_policy_copy(&copy);
+	require(copy.refill_blocks == 7 && copy.generation == generation, "%u blocks", copy.refill_blocks);
+}
+
 /* ---- Ranges ---------------------------------------------------------------------- */
 
 static bool is_within(const char *name, uint64_t value, uint64_t low, uint64_t high)
@@ -383,6 +398,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_first_policy_is_what_the_options_say),
 		cmocka_unit_test(what_is_published_is_what_readers_get),
+		cmocka_unit_test(a_policy_made_from_an_older_one_is_refused),
 		cmocka_unit_test(illegal_numbers_are_forced_into_their_ranges),
 		cmocka_unit_test(dynamic_sizes_lie_between_static_ones),
 		cmocka_unit_test(a_reader_inside_keeps_its_snapshot),
