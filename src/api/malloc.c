@@ -599,6 +599,7 @@ int hkm_mallopt(int parameter, int value)
 /* Here, and not in stats.c, so that a static link has it whenever it allocates. */
 __attribute__((destructor)) static void at_exit(void)
 {
+	hkm_warn_at_exit();
 	hkm_stats_at_exit();
 	hkm_profile_at_exit();
 	struct hkm_heap *heap = hkm_sites.sampling ? hkm_heap_get() : NULL;

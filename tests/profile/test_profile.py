@@ -3,6 +3,7 @@ silence, a bad one gets one line on standard error and changes nothing, and the 
 
 import json
 import os
+import subprocess
 import pathlib
 import re
 import sys
@@ -145,6 +146,15 @@ class Profile(unittest.TestCase):
             self.assertEqual(result.returncode, 0)
             self.assertEqual(result.stderr, f"hakmem: {path}: the profile cannot be written\n")
         self.assertEqual(list(self.directory.iterdir()), [])
+
+    def test_programs_that_close_standard_error(self):
+        """ls does, before the library's turn comes."""
+        if not programs.settings.preload:
+            self.skipTest("no library to preload")
+        for variable in "HAKMEM_PROFILE_OUT", "HAKMEM_SITES_OUT":
+            environment = {**os.environ, "LD_PRELOAD": programs.settings.preload, variable: "/no/where"}
+            result = subprocess.run(["ls", "/"], env=environment, capture_output=True, text=True, timeout=60, check=False)
+            self.assertEqual(result.stderr.count("hakmem: /no/where: "), 1, result.stderr)
 
     def test_output_to_a_device_leaves_the_device(self):
         before = os.stat("/dev/null")
