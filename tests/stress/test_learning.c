@@ -31,6 +31,7 @@ struct held {
 /* Where threads leave blocks for each other. */
 static _Atomic(void *) exchange[16];
 static atomic_bool done;
+static atomic_uint at_work; /* workers of this generation that have begun */
 
 static void give_up(struct held *held, size_t tag)
 {
@@ -72,6 +73,7 @@ static void churn(uint64_t seed, size_t steps)
 
 static void *worker(void *argument)
 {
+	atomic_fetch_add(&at_work, 1);
 	churn((uint64_t)(uintptr_t)argument, STEPS);
 	return NULL;
 }
@@ -145,9 +147,13 @@ static void everything_at_once(void **state)
 	free(malloc(1));
 	require(pthread_create(&steering, NULL, publisher, NULL) == 0, "no thread");
 	for (uintptr_t generation = 0; generation < GENERATIONS; generation++) {
+		atomic_store(&at_work, 0);
 		for (uintptr_t i = 0; i < WORKERS; i++)
 			require(pthread_create(&workers[i], NULL, worker, (void *)(generation * WORKERS + i + 1)) == 0,
 				"no thread");
+		/* A thread that begins holds a lock of AddressSanitizer's, which a child would then wait for. */
+		while (atomic_load(&at_work) < WORKERS)
+			sleep_milliseconds(1);
 		if (generation < CHILDREN)
 			fork_child(1000 + generation);
 		statistics_are_read();
