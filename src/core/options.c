@@ -30,6 +30,15 @@ static const char *variable(const char *name)
 	return NULL;
 }
 
+/* Whether there is a variable of ours at all: mostly there is none, and a process's start is short. */
+static bool any_variable(void)
+{
+	for (char **entry = environ; entry != NULL && *entry != NULL; entry++)
+		if (strncmp(*entry, "HAKMEM_", 7) == 0)
+			return true;
+	return false;
+}
+
 bool hkm_parse_uint(const char *text, uint64_t *value)
 {
 	uint64_t number = 0;
@@ -148,7 +157,7 @@ static bool read_text(const char *environment, char *value, const char *form)
 void hkm_options_read(void)
 {
 	/* A program that runs with more rights than its caller takes no orders from the caller. */
-	if (getauxval(AT_SECURE) != 0)
+	if (getauxval(AT_SECURE) != 0 || !any_variable())
 		return;
 #define HKM_OPTION_UINT(name, environment, standard, low, high, unit, meaning) \
 	hkm_option_given[HKM_OPTION_##name] = read_uint(environment, &hkm_options.name, low, high, unit);
