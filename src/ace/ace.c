@@ -73,7 +73,7 @@ HKM_SLOW static void *miss(struct hkm_heap *heap, size_t size, bool *zeroed)
 	hkm_count(block != NULL ? &cache->hits : &cache->misses, 1);
 	if (block == NULL) {
 		if (HKM_UNLIKELY(heap->metered))
-			hkm_meter_miss(&heap->meter, class_of(heap, cache), size);
+			hkm_meter_miss(&heap->meter, &cache->ghosts, class_of(heap, cache), size);
 		block = refill(heap, policy, cache);
 	}
 	hkm_heap_leave(heap);
@@ -141,7 +141,7 @@ static void free_uncached(struct hkm_heap *heap, struct hkm_slab *slab, void *bl
 		cache->given += given;
 		/* Below what the policy allows, a larger capacity there would change nothing. */
 		if (HKM_UNLIKELY(heap->metered) && cache->capacity == cache->most)
-			hkm_meter_overflow(&heap->meter, class, given, cache->capacity);
+			hkm_meter_overflow(&cache->ghosts, given, cache->capacity);
 	}
 	if (fits && cache->capacity > 0 && heap->cache_room >= (ptrdiff_t)cache->block_size) {
 		cache->slots[cache->count++] = block;
@@ -164,8 +164,10 @@ void hkm_ace_free(struct hkm_heap *heap, struct hkm_slab *slab, void *pointer)
 	}
 	slab = hkm_span_head(slab);
 	*state = hkm_state(HKM_STATE_CACHED, pointer);
-	if (slab->zeroed != 0)
+	if (slab->zeroed != 0) {
 		slab->zeroed = 0;
+		hkm_pool_mark(slab);
+	}
 	if (heap != NULL) {
 		free_uncached(heap, slab, pointer);
 		return;
@@ -198,6 +200,7 @@ bool hkm_ace_resize(struct hkm_slab *slab, void *pointer, size_t size)
 	hkm_pool_note_resize(slab->block_size, block_size);
 	slab->class = (uint8_t)class;
 	slab->block_size = block_size;
+	hkm_pool_mark(slab);
 	return true;
 }
 
@@ -216,6 +219,7 @@ void hkm_ace_apply(struct hkm_heap *heap, const struct hkm_policy *policy)
 		if (cache->block_size != block_size)
 			cache_give(heap, policy, cache, cache->count);
 		cache->block_size = block_size;
+		cache->mark = block_size != 0 ? hkm_ace_mark(class, block_size) : NULL;
 		cache->most = policy->cache_blocks[class];
 		cache->least = block_size == 0 ? 0 : (uint32_t)hkm_min(cache->most, policy->cache_start / block_size);
 		cache->capacity = (uint32_t)hkm_min(cache->most, hkm_max(cache->capacity, cache->least));

@@ -79,6 +79,9 @@ void hkm_pool_reset_locks(void);
 size_t hkm_pool_take(struct hkm_heap *heap, const struct hkm_policy *policy, unsigned class, uint32_t block_size,
 		     void **blocks, size_t count);
 
+/* Tells free of the span's class, unless it is a block that nobody has had yet. */
+void hkm_pool_mark(struct hkm_slab *slab);
+
 /* Puts `count` blocks back, of one class. */
 void hkm_pool_give(const struct hkm_policy *policy, unsigned class, void **blocks, size_t count);
 
@@ -99,6 +102,15 @@ static inline uint8_t hkm_state(unsigned state, const void *pointer)
 {
 	return (uint8_t)(state | ((uintptr_t)pointer >> 4 & 63));
 }
+
+/* What bins[] says of the slices that the blocks of a class start in, but for Large blocks that nobody has had yet: which
+ * cache of a heap takes them, and of which size they are. */
+static inline struct hkm_bin *hkm_ace_mark(unsigned class, uint32_t block_size)
+{
+	return (struct hkm_bin *)((uintptr_t)1 << 63 | (uintptr_t)block_size << 16 |
+				  (offsetof(struct hkm_heap, caches) + class * sizeof(struct hkm_cache)));
+}
+HKM_STATIC_ASSERT(sizeof(struct hkm_heap) <= 1 << 16, "a cache's offset has 16 bits");
 
 static inline bool hkm_ace_is_large(unsigned class)
 {
@@ -148,27 +160,25 @@ static inline void *hkm_ace_alloc_cached(struct hkm_heap *heap, size_t size)
 	uint64_t hits = hkm_counted(&cache->hits) + 1;
 	if (HKM_UNLIKELY(cache->count == 0 || (hits & (uint32_t)(heap->grant - 1)) == 0))
 		return NULL;
-	hkm_count(&cache->hits, 1); /* what is not served here is counted by whoever serves it */
+	hkm_set_count(&cache->hits, hits); /* what is not served here is counted by whoever serves it */
 	void *block = hkm_ace_pop(heap, cache);
 	*hkm_state_of(block) = hkm_state(HKM_STATE_LIVE, block);
 	return block;
 }
 
-/* Frees a block of the span that `slab` is the first or a later slice of into the thread cache; false: there is no room
- * for it, or no live block starts at `pointer`, and nothing has been done. */
-static inline bool hkm_ace_free_cached(struct hkm_heap *heap, struct hkm_slab *slab, void *pointer)
+/* Frees a block into the thread cache; `mark`: what bins[] says of its slice. false: there is no room for
+ * it, or no live block starts at `pointer`, and nothing has been done. */
+static inline bool hkm_ace_free_cached(struct hkm_heap *heap, const struct hkm_bin *mark, void *pointer)
 {
+	struct hkm_cache *cache = (struct hkm_cache *)((char *)heap + ((uintptr_t)mark & 0xffff));
 	uint8_t *state = hkm_state_of(pointer);
-	slab = hkm_span_head(slab);
-	struct hkm_cache *cache = &heap->caches[slab->class];
 	ptrdiff_t cache_room = heap->cache_room - (ptrdiff_t)cache->block_size;
-	if (HKM_UNLIKELY(*state != hkm_state(HKM_STATE_LIVE, pointer)) || HKM_UNLIKELY(((uintptr_t)pointer & 15) != 0) ||
-	    HKM_UNLIKELY(slab->block_size != cache->block_size) || HKM_UNLIKELY(cache->count >= cache->capacity) ||
+	if (HKM_UNLIKELY(cache->mark != mark) || HKM_UNLIKELY(*state != hkm_state(HKM_STATE_LIVE, pointer)) ||
+	    HKM_UNLIKELY(((uintptr_t)pointer & 15) != 0) || HKM_UNLIKELY(cache->count >= cache->capacity) ||
 	    HKM_UNLIKELY(cache_room < 0))
 		return false;
+	HKM_ASSERT(hkm_span_head(&hkm_window.slabs[hkm_slice_of(pointer)])->block_size == cache->block_size);
 	*state = hkm_state(HKM_STATE_CACHED, pointer);
-	if (HKM_UNLIKELY(slab->zeroed != 0))
-		slab->zeroed = 0;
 	heap->cache_room = cache_room;
 	cache->slots[cache->count] = pointer;
 	/* A child of fork that finds the count finds the slot; no instruction. */

@@ -90,6 +90,13 @@ static size_t span_slices(unsigned class, uint32_t size)
 	return slices;
 }
 
+void hkm_pool_mark(struct hkm_slab *slab)
+{
+	struct hkm_bin *mark = slab->zeroed != 0 ? NULL : hkm_ace_mark(slab->class, slab->block_size);
+	for (size_t i = 0; i < (slab->kind == HKM_KIND_MID ? slab->slices : 1u); i++)
+		hkm_span_set_bin(slab + i, mark);
+}
+
 static struct hkm_slab *span_new(struct hkm_heap *heap, const struct hkm_policy *policy, unsigned class,
 				 uint32_t block_size)
 {
@@ -119,11 +126,14 @@ static struct hkm_slab *span_new(struct hkm_heap *heap, const struct hkm_policy 
 		slab[i].kind = HKM_KIND_MID_REST;
 	}
 	slab->kind = large ? HKM_KIND_LARGE : HKM_KIND_MID;
+	hkm_pool_mark(slab);
 	return slab;
 }
 
 static void span_drop(struct hkm_slab *slab)
 {
+	for (size_t i = 0; i < (slab->kind == HKM_KIND_MID ? slab->slices : 1u); i++)
+		hkm_span_set_bin(slab + i, NULL);
 	slab->free_bits = 0;
 	hkm_span_free(slab);
 }

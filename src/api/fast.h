@@ -18,7 +18,7 @@
 /* Whatever the fast paths do not do. `site`: the call site of the program's. */
 void *hkm_malloc_slow(size_t size, const void *site) __attribute__((visibility("hidden")));
 void hkm_free_slow(void *pointer) __attribute__((visibility("hidden")));
-void hkm_free_other(void *pointer, struct hkm_heap *heap, size_t slice) __attribute__((visibility("hidden")));
+void hkm_free_other(void *pointer, uintptr_t bin_offset, struct hkm_heap *heap) __attribute__((visibility("hidden")));
 void hkm_free_full(struct hkm_heap *heap, struct hkm_bin *bin, void *pointer) __attribute__((visibility("hidden")));
 void hkm_free_twice(void *pointer) __attribute__((visibility("hidden")));
 
@@ -72,7 +72,7 @@ HKM_HOT void hkm_fast_free(void *pointer)
 	struct hkm_bin *found = atomic_load_explicit(&hkm_window.bins[slice], memory_order_relaxed);
 	uintptr_t bin_offset = (uintptr_t)found ^ (uintptr_t)heap;
 	if (HKM_UNLIKELY(bin_offset >= HKM_HEAP_ALIGNMENT)) {
-		hkm_free_other(pointer, heap, slice);
+		hkm_free_other(pointer, bin_offset, heap);
 		return;
 	}
 	struct hkm_bin *bin = (struct hkm_bin *)((char *)heap + bin_offset);

@@ -288,7 +288,7 @@ static void free_in_slice(struct hkm_heap *heap, size_t slice, void *pointer)
 	/* relaxed: see hkm_span_set_bin. */
 	struct hkm_bin *bin = atomic_load_explicit(&hkm_window.bins[slice], memory_order_relaxed);
 	struct hkm_slab *slab = &hkm_window.slabs[slice];
-	if (bin != NULL)
+	if (hkm_is_bin(bin))
 		free_tiny_remote(heap, bin, pointer);
 	else if (slab->kind < HKM_KIND_MID)
 		report_wrong_free(pointer);
@@ -320,14 +320,12 @@ void hkm_free_slow(void *pointer)
 		hkm_free_deferred(heap);
 }
 
-/* Not this heap's Tiny block: L1's hits, which have no bin and deserve a short way, or whatever else. */
-void hkm_free_other(void *pointer, struct hkm_heap *heap, size_t slice)
+/* Not this heap's Tiny block: L1's hits, which deserve a short way, or whatever else. */
+void hkm_free_other(void *pointer, uintptr_t bin_offset, struct hkm_heap *heap)
 {
-	/* relaxed: see hkm_span_set_bin. */
-	struct hkm_bin *bin = atomic_load_explicit(&hkm_window.bins[slice], memory_order_relaxed);
-	struct hkm_slab *slab = &hkm_window.slabs[slice];
-	if (HKM_UNLIKELY(bin != NULL || slab->kind < HKM_KIND_MID || !heap->enterable) ||
-	    HKM_UNLIKELY(!hkm_ace_free_cached(heap, slab, pointer)))
+	const struct hkm_bin *found = (struct hkm_bin *)(bin_offset ^ (uintptr_t)heap);
+	if (HKM_UNLIKELY(!hkm_is_mark(found) || !heap->enterable) ||
+	    HKM_UNLIKELY(!hkm_ace_free_cached(heap, found, pointer)))
 		hkm_free_slow(pointer);
 }
 

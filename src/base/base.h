@@ -89,6 +89,11 @@ static inline void hkm_count(hkm_counter *counter, uint64_t amount)
 	__atomic_store_n((uint64_t *)counter, value + amount, __ATOMIC_RELAXED);
 }
 
+static inline void hkm_set_count(hkm_counter *counter, uint64_t value)
+{
+	__atomic_store_n((uint64_t *)counter, value, __ATOMIC_RELAXED);
+}
+
 static inline uint64_t hkm_counted(const hkm_counter *counter)
 {
 	return __atomic_load_n((const uint64_t *)counter, __ATOMIC_RELAXED);

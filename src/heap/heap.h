@@ -72,13 +72,16 @@ struct hkm_outbox {
 struct hkm_cache {
 	uint32_t count;
 	uint32_t capacity; /* of blocks: grows where it is missed, shrinks where it is not used */
-	uint32_t least, most; /* of the capacity, from the policy */
-	uint32_t given;    /* blocks that found it full since it last ran empty */
-	uint32_t lowest;   /* fewest blocks since the last tick: so many were not needed */
 	uint32_t block_size; /* bytes; of DYN classes from the policy, 0: none */
-	hkm_counter hits, misses;
+	uint32_t lowest;   /* fewest blocks since the last tick: so many were not needed */
 	void **slots;      /* HKM_MID_SLOTS or HKM_LARGE_SLOTS of them */
+	struct hkm_bin *mark; /* of the spans whose blocks it takes, see ace.h; NULL: of none */
+	hkm_counter hits, misses;
+	uint32_t given;    /* blocks that found it full since it last ran empty */
+	uint32_t least, most; /* of the capacity, from the policy */
+	uint32_t ghosts;   /* if metered: blocks that went to the pool because it was full, and were not missed yet */
 };
+HKM_STATIC_ASSERT(sizeof(struct hkm_cache) == 64, "one cache line");
 
 struct hkm_heap_counters {
 	hkm_counter carved;          /* Tiny blocks taken from fresh memory */
@@ -92,17 +95,20 @@ struct hkm_heap {
 	struct hkm_bin no_bin;      /* always empty: where malloc looks while call sites are of interest (api/malloc.c) */
 
 	struct hkm_reader reader;   /* its lock: see above */
-	bool enterable;             /* not inside a slow path, so that a signal handler may enter; owner only */
 	bool fork_interrupts;       /* its thread forks in a handler that has interrupted a slow path; owner only */
 	bool metered;               /* its meter runs: constant */
 	bool window_over;           /* the learner is to be called when the slow path has been left; owner only */
 	bool expecting;             /* holds or has freed memory that a later tick gives back */
 	_Atomic bool abandoned;     /* has no thread; written under the registry and the reader's lock */
+	_Alignas(64) bool enterable; /* not inside a slow path, so that a signal handler may enter; owner only */
 	int32_t grant;              /* frees that a hot list takes, and hits of a cache, between two looks at the clock; a
 	                             * power of two */
 	uint32_t largest_dynamic;   /* size of the larger DYN class that no static one has, from the policy; 0: none */
 	size_t cache_limit;         /* most bytes in caches[], see hkm_ace_set_limit */
 	ptrdiff_t cache_room;       /* of them, those that are free; below 0 after the limit has fallen */
+	/* Blocks that signal handlers freed while they interrupted a slow path of this heap; they belong to any
+	 * layer, and the API frees them when the slow path is left. Owner only, but atomically. */
+	_Atomic(struct hkm_block *) deferred;
 	uint32_t empty_slabs;       /* slabs in `empty` */
 	uint32_t empty_slabs_kept;  /* most of them, from the policy */
 	uint32_t remote_blocks, remote_bytes; /* size of a message, from the policy */
@@ -122,11 +128,7 @@ struct hkm_heap {
 	_Alignas(64) struct hkm_tiny tiny[HKM_TINY_CLASSES];
 	struct hkm_tiny_counters tiny_counters[HKM_TINY_CLASSES];
 	struct hkm_outbox outboxes[HKM_OUTBOXES];
-	struct hkm_cache caches[HKM_ACE_CLASSES];
-
-	/* Blocks that signal handlers freed while they interrupted a slow path of this heap; they belong to any
-	 * layer, and the API frees them when the slow path is left. Owner only, but atomically. */
-	_Atomic(struct hkm_block *) deferred;
+	_Alignas(64) struct hkm_cache caches[HKM_ACE_CLASSES];
 
 	/* Pushed by other threads: a line of its own, so that they do not take the owner's. */
 	_Alignas(128) _Atomic(struct hkm_block *) inbox;

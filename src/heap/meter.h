@@ -30,11 +30,6 @@
  * another process would be all that a window shows. */
 #define HKM_METER_LONGEST ((uint64_t)1 << 15)
 
-struct hkm_ghost {
-	uint32_t blocks;  /* that went to the pool because the cache was full, and were not missed yet */
-	hkm_counter hits; /* misses that they would have served */
-};
-
 struct hkm_meter {
 	uint64_t started;       /* when the present slow path began, in cycles; 0: it is not timed */
 	uint64_t started_ns;    /* when what is rare and long in it began, in the thread's time; 0: nothing has */
@@ -42,7 +37,7 @@ struct hkm_meter {
 	hkm_counter exact, exact_ns;
 	hkm_counter timed;                  /* entries of recent[] ever written */
 	uint32_t recent[HKM_METER_RECENT];  /* cycles */
-	struct hkm_ghost ghosts[HKM_ACE_CLASSES];
+	hkm_counter ghost_hits[HKM_ACE_CLASSES]; /* misses that the ghosts of a cache would have served */
 	uint32_t demand[HKM_DEMAND_BUCKETS];         /* requests */
 	uint16_t largest[HKM_DEMAND_BUCKETS];        /* bytes; the largest request of a bucket */
 };
@@ -81,20 +76,18 @@ static inline void hkm_meter_end(struct hkm_meter *meter)
 	hkm_count(&meter->timed, 1);
 }
 
-/* A full cache of `class` has sent `blocks` to the pool. */
-static inline void hkm_meter_overflow(struct hkm_meter *meter, unsigned class, uint32_t blocks, uint32_t capacity)
+/* A full cache of `capacity` has sent `blocks` to the pool: they join its ghosts. */
+static inline void hkm_meter_overflow(uint32_t *ghosts, uint32_t blocks, uint32_t capacity)
 {
-	struct hkm_ghost *ghost = &meter->ghosts[class];
-	ghost->blocks = (uint32_t)hkm_min(ghost->blocks + blocks, capacity);
+	*ghosts = (uint32_t)hkm_min(*ghosts + blocks, capacity);
 }
 
 /* A request of `size` bytes has missed the cache of `class`. */
-static inline void hkm_meter_miss(struct hkm_meter *meter, unsigned class, size_t size)
+static inline void hkm_meter_miss(struct hkm_meter *meter, uint32_t *ghosts, unsigned class, size_t size)
 {
-	struct hkm_ghost *ghost = &meter->ghosts[class];
-	if (ghost->blocks > 0) {
-		ghost->blocks--;
-		hkm_count(&ghost->hits, 1);
+	if (*ghosts > 0) {
+		--*ghosts;
+		hkm_count(&meter->ghost_hits[class], 1);
 	}
 	if (size > HKM_TINY_MAX && size <= HKM_MID_MAX) {
 		size_t bucket = (size - HKM_TINY_MAX - 1) / HKM_DEMAND_WIDTH;

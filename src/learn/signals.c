@@ -42,7 +42,7 @@ HKM_RACY static void collect_caches(const struct hkm_heap *heap, struct hkm_tota
 		const struct hkm_cache *cache = &heap->caches[class];
 		totals->hits[class] += hkm_counted(&cache->hits);
 		totals->misses[class] += hkm_counted(&cache->misses);
-		totals->ghost_hits[class] += hkm_counted(&heap->meter.ghosts[class].hits);
+		totals->ghost_hits[class] += hkm_counted(&heap->meter.ghost_hits[class]);
 		totals->cached += (uint64_t)cache->count * cache->block_size;
 	}
 }

@@ -245,6 +245,7 @@ void hkm_span_start(void)
 	window.growth = hkm_max(64, hkm_os_page_size() / sizeof(struct superslab));
 	hkm_window.slabs = (struct hkm_slab *)start;
 	hkm_window.states = (uint8_t *)(hkm_window.slabs + slices);
+	hkm_window.states_origin = (uintptr_t)hkm_window.states - (((uintptr_t)start + metadata) >> 10);
 	hkm_window.bins = (_Atomic(struct hkm_bin *) *)(hkm_window.states + (slices << HKM_SLICE_SHIFT >> 10));
 	window.superslabs = (struct superslab *)(hkm_window.bins + slices);
 	hkm_window.base = (uintptr_t)start + metadata;
@@ -453,7 +454,8 @@ void hkm_span_shrink(struct hkm_slab *slab, size_t slices)
 void hkm_span_set_bin(struct hkm_slab *slab, struct hkm_bin *bin)
 {
 	/* relaxed: only a thread whose own bin is stored acts on it without further synchronisation, and it
-	 * stored it itself, or adopted the heap under its lock; any other value leads to the slow path. */
+	 * stored it itself, or adopted the heap under its lock. A mark is stored before a block of the span is handed out,
+	 * and whoever frees the block has it from there. Any other value leads to the slow path. */
 	atomic_store_explicit(&hkm_window.bins[hkm_slice_index(slab)], bin, memory_order_relaxed);
 }
 

@@ -7,12 +7,13 @@
  *   span        1 to 64 neighbouring slices of a superslab, handed out as one
  *
  * Per slice there is, out of the blocks' reach, in arrays that grow with the window:
- *   bins[]   the bin whose owner may free into this slice (L0), or NULL: all the fast path reads
+ *   bins[]   the bin whose owner may free into this slice (L0), the mark of the class (L1), or NULL: all that free
+ *            reads of a slice
  *   slabs[]  the descriptor
  *   states[] a byte per KiB, for L1: whether a live block starts there, and where exactly
  *
- * Invariants: a slice is free in exactly one superslab mask or belongs to exactly one span; bins[i] is
- * not NULL only for a slab of L0; addresses from window.limit on have no metadata.
+ * Invariants: a slice is free in exactly one superslab mask or belongs to exactly one span, whose
+ * slices' bins[i] are NULL while it is free; addresses from window.limit on have no metadata.
  */
 #ifndef HKM_SPAN_H
 #define HKM_SPAN_H
@@ -76,6 +77,7 @@ struct hkm_window {
 	_Atomic(struct hkm_bin *) *bins;
 	struct hkm_slab *slabs;
 	uint8_t *states;
+	uintptr_t states_origin;              /* where the state of address 0 would be */
 };
 extern struct hkm_window hkm_window __attribute__((visibility("hidden")));
 
@@ -103,7 +105,7 @@ static inline char *hkm_slab_start(const struct hkm_slab *slab)
 /* The byte that tells whether an L1 block starts at `address`. */
 static inline uint8_t *hkm_state_of(const void *address)
 {
-	return &hkm_window.states[((uintptr_t)address - hkm_window.base) >> 10];
+	return (uint8_t *)(hkm_window.states_origin + ((uintptr_t)address >> 10));
 }
 
 /* Chooses the window; once, while the process starts. */
@@ -143,8 +145,20 @@ void hkm_span_note_time(uint64_t now_ms);
 /* Whether some slices have been free and resident since before `before_ms`. Any thread; advice. */
 bool hkm_span_purge_is_due(uint64_t before_ms);
 
-/* Makes the slices' owner known to the fast path, or nobody (NULL). */
+/* Makes a slice's owner, or mark, known to free; NULL: neither. */
 void hkm_span_set_bin(struct hkm_slab *slab, struct hkm_bin *bin);
+
+/* Whether what is in bins[] is a mark: no address has the top bit set. */
+static inline bool hkm_is_mark(const struct hkm_bin *bin)
+{
+	return (intptr_t)bin < 0;
+}
+
+/* Whether it is a bin. */
+static inline bool hkm_is_bin(const struct hkm_bin *bin)
+{
+	return (intptr_t)bin > 0;
+}
 
 struct hkm_span_stats {
 	size_t mapped;       /* bytes of superslabs mapped */

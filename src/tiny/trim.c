@@ -94,7 +94,7 @@ static void visit(struct hkm_slab *slab, void *context)
 	/* Only this heap's slabs: others' owners may be writing them. */
 	struct hkm_bin *bin =
 		atomic_load_explicit(&hkm_window.bins[hkm_slice_index(slab)], memory_order_relaxed);
-	if (bin != NULL && hkm_heap_of_bin(bin) == trim->heap)
+	if (hkm_is_bin(bin) && hkm_heap_of_bin(bin) == trim->heap)
 		trim_slab(slab, trim->batch);
 }
 
