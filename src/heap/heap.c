@@ -286,8 +286,9 @@ void hkm_heap_drain_abandoned(struct hkm_heap *heap)
 		hkm_heap_guard(own, false);
 }
 
-/* Called without a lock, by a thread that has its heap: pthread_atfork may allocate. */
-static void install_fork_hooks(void)
+/* Before another thread can fork while this one makes the process's first call, and at the latest with the first heap, which
+ * may be wanted before any constructor has run. Called without a lock: pthread_atfork may allocate. */
+__attribute__((constructor)) static void install_fork_hooks(void)
 {
 	bool expected = false;
 	/* relaxed: whoever wins installs them; nobody reads anything by it. */

@@ -59,6 +59,59 @@ static void wait_for(pid_t child)
 	require(WEXITSTATUS(status) == 0, "child ended with status %d", WEXITSTATUS(status));
 }
 
+/* ---- Before the first call -------------------------------------------------------- */
+
+#ifdef HAKMEM_TEST_API
+static atomic_bool calling, called;
+
+static void *call_first(void *argument)
+{
+	atomic_store(&calling, true);
+	free(malloc(100));
+	atomic_store(&called, true);
+	return argument;
+}
+
+/* In a process that has not called the allocator yet: one thread does, and another forks after `spins`. */
+static void fork_during_first_call(unsigned spins)
+{
+	pthread_t thread;
+
+	require(pthread_create(&thread, NULL, call_first, NULL) == 0, "pthread_create");
+	pthread_detach(thread); /* the child has no such thread to join */
+	while (!atomic_load(&calling))
+		;
+	for (unsigned i = 0; i < spins; i++)
+		atomic_load(&calling);
+	pid_t child = fork();
+
+	require(child >= 0, "fork");
+	if (child == 0) {
+		alarm(CHILD_SECONDS);
+		free(malloc(100));
+		_exit(0);
+	}
+	wait_for(child);
+	while (!atomic_load(&called))
+		;
+	_exit(0);
+}
+
+/* Has to be the first test. */
+static void fork_during_the_first_call(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < 200; i++) {
+		pid_t child = fork();
+
+		assert_true(child >= 0);
+		if (child == 0)
+			fork_during_first_call(i * 200);
+		wait_for(child);
+	}
+}
+#endif
+
 /* ---- Under load ------------------------------------------------------------------- */
 
 static uint64_t forks = 40;
@@ -304,6 +357,9 @@ static void clone_that_shares_memory(void **state)
 int main(int argument_count, char **arguments)
 {
 	const struct CMUnitTest tests[] = {
+#ifdef HAKMEM_TEST_API
+		cmocka_unit_test(fork_during_the_first_call),
+#endif
 		cmocka_unit_test(bare_clone),
 		cmocka_unit_test(vfork_and_exec),
 		cmocka_unit_test(spawn_system_and_popen),
