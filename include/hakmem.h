@@ -165,7 +165,8 @@ struct hkm_policy_values {
 	uint32_t mid_dyn1, mid_dyn2;
 	uint32_t big_surplus;
 	uint32_t purge_delay_ms;
-	uint32_t cache_share;
+	uint32_t cache_share, cache_start;
+	uint32_t fault_ahead;
 	uint64_t cache_bytes, big_cache_bytes, thp_threshold, dirty_bytes;
 	uint16_t cache_blocks[HKM_POLICY_CLASSES_COUNT]; /* blocks of a class that a thread caches */
 	uint16_t pool_spans[HKM_POLICY_CLASSES_COUNT];   /* empty spans of a class that are kept for all threads */

@@ -157,6 +157,32 @@ static void malloc_info_writes_xml(void **state)
 
 #endif
 
+#ifdef HAKMEM_TEST_API
+static void policy_values_come_back_as_published(void **state)
+{
+	struct hkm_policy_values usual = { .size = sizeof usual }, changed, seen = { .size = sizeof seen };
+
+	(void)state;
+	assert_int_equal(hkm_policy_get(&usual), 0);
+	changed = usual;
+	changed.cache_start = 4096;
+	changed.fault_ahead = 65536;
+	changed.mid_dyn2 = 4112;
+	changed.big_cache_bytes = 5 * MIB;
+	changed.cache_blocks[3] = 7;
+	changed.pool_spans[30] = 2;
+	assert_int_equal(hkm_policy_publish(&changed), 0);
+	assert_int_equal(hkm_policy_get(&seen), 0);
+	assert_true(seen.generation > usual.generation);
+	changed.generation = seen.generation;
+	assert_memory_equal(&seen, &changed, sizeof seen);
+	assert_int_equal(hkm_policy_publish(&usual), 0);
+	seen.size = sizeof seen + 8;
+	assert_int_equal(hkm_policy_get(&seen), EINVAL);
+	assert_int_equal(hkm_policy_publish(&seen), EINVAL);
+}
+#endif
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -166,6 +192,7 @@ int main(void)
 #ifdef HAKMEM_TEST_API
 		cmocka_unit_test(stats_json_cuts_like_snprintf),
 		cmocka_unit_test(version_is_the_header_s),
+		cmocka_unit_test(policy_values_come_back_as_published),
 #else
 		cmocka_unit_test(mallinfo_is_mallinfo2_in_ints),
 		cmocka_unit_test(malloc_info_writes_xml),
