@@ -34,7 +34,7 @@ static bool started;
 static struct hkm_heap *long_lived_heap; /* see hkm_heap_alloc_long_lived; written while the process starts */
 
 static pthread_key_t thread_key;
-static _Atomic bool fork_hooks_installed;
+static pthread_once_t fork_hooks = PTHREAD_ONCE_INIT;
 
 /* A child of fork: a slab that another thread was just freeing into counts one block more than is true, which
  * costs at most that slab; the checks of the debug build would call it broken. */
@@ -286,20 +286,17 @@ void hkm_heap_drain_abandoned(struct hkm_heap *heap)
 		hkm_heap_guard(own, false);
 }
 
-/* Before another thread can fork while this one makes the process's first call, and at the latest with the first heap, which
- * may be wanted before any constructor has run. Called without a lock: pthread_atfork may allocate. */
-__attribute__((constructor)) static void install_fork_hooks(void)
+static void install_fork_hooks(void)
 {
-	bool expected = false;
-	/* relaxed: whoever wins installs them; nobody reads anything by it. */
-	if (atomic_compare_exchange_strong_explicit(&fork_hooks_installed, &expected, true, memory_order_relaxed,
-						    memory_order_relaxed))
-		pthread_atfork(hkm_heap_fork_prepare, hkm_heap_fork_parent, hkm_heap_fork_child);
+	pthread_atfork(hkm_heap_fork_prepare, hkm_heap_fork_parent, hkm_heap_fork_child);
 }
 
 HKM_SLOW static struct hkm_heap *heap_acquire(void)
 {
 	hkm_tls_heap = &starting_heap;
+	/* Before the lock is held for the first time: a child that was forked without the hooks could find it so. Such a child
+	 * runs them again, if another thread was at it (glibc's pthread_once). What they allocate comes from the reserve. */
+	pthread_once(&fork_hooks, install_fork_hooks);
 	hkm_lock_acquire(&registry_lock);
 	if (!started)
 		start_process();
@@ -322,7 +319,6 @@ HKM_SLOW static struct hkm_heap *heap_acquire(void)
 	heap->empty_slabs_kept = policy->empty_slabs;
 	hkm_ace_set_limit(heap, policy);
 	hkm_heap_leave(heap);
-	install_fork_hooks();
 	pthread_setspecific(thread_key, heap);
 	return heap;
 }
