@@ -153,11 +153,21 @@ class Sampler:
             child = child or child_of(launcher.pid)
             resident = int((text_of(Path(f"/proc/{child}/statm")).split() or [0, 0])[1]) if child else 0
             if resident:
-                self.samples.append(resident * page_kib)
+                self.samples.append((time.monotonic() * 1e3, resident * page_kib))
             time.sleep(SAMPLE_SECONDS)
 
-    def mean_kib(self):
-        return sum(self.samples) / len(self.samples) if self.samples else None
+    def mean_kib(self, after_ms=0.0):
+        """Of the samples taken later than that, by the monotonic clock; None: there are none."""
+        late = [kib for moment, kib in self.samples if moment > after_ms]
+        return sum(late) / len(late) if late else None
+
+
+def settled_ms(windows, output):
+    """When, by the monotonic clock, the first windows of a run are over; None: there are no more."""
+    if len(windows) <= SETTLING_WINDOWS:
+        return None
+    moment = windows[SETTLING_WINDOWS - 1]["t_ms"]
+    return moment if moment >= output["start"] else output["start"] + moment
 
 
 def child_of(parent):

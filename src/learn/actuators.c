@@ -124,6 +124,8 @@ static bool propose_dynamic(struct hkm_actuators *actuators, const struct hkm_pe
 	if (chosen[0] == base->dynamic_size[0] && chosen[1] == base->dynamic_size[1])
 		return false;
 	unsigned changed = chosen[0] != base->dynamic_size[0] ? 0 : 1;
+	/* One after the other: while blocks move, the spans of the old and of the new class are both there. */
+	chosen[1 - changed] = base->dynamic_size[1 - changed];
 	const uint16_t *largest = window->totals.largest;
 	double more = hkm_demand_waste(actuators->demand, largest, base->dynamic_size) -
 		      hkm_demand_waste(actuators->demand, largest, chosen);

@@ -72,6 +72,17 @@ def window(t_ms, objective):
 
 
 class Records(unittest.TestCase):
+    def test_settled_memory_is_that_after_the_first_windows(self):
+        windows = [window(5e6 + 100 * number, 1.0) for number in range(1, 21)]
+        moment = records.settled_ms(windows, self.OUTPUT)
+        self.assertEqual(moment, 5e6 + 1500)
+        self.assertEqual(records.settled_ms([window(100 * number, 1.0) for number in range(1, 21)], self.OUTPUT), moment)
+        self.assertIsNone(records.settled_ms(windows[:15], self.OUTPUT))
+        sampler = records.Sampler(60)
+        sampler.samples = [(moment - 10, 1000), (moment + 10, 200), (moment + 20, 400)]
+        self.assertEqual(sampler.mean_kib(moment), 300)
+        self.assertIsNone(sampler.mean_kib(moment + 20))
+
     OUTPUT = {"start": 5e6, "seconds": 4.0, "operations": 1, "checksum": "0", "phases": [("a", 0.0), ("b", 2000.0)]}
 
     def test_log_with_foreign_and_broken_lines(self):
@@ -124,7 +135,7 @@ class Library:
 
     def __call__(self, command, _library, environment, _check, meanwhile=None):
         self.environments.append(environment)
-        meanwhile.samples.append(1000)
+        meanwhile.samples.append((5e6 + 3000, 1000))
         objective = self.objective(environment)
         lines = [json.dumps(window(50 + 100 * place, objective)) for place in range(40)]
         Path(environment["HAKMEM_LEARN_LOG"]).write_text("\n".join(lines))
