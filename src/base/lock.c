@@ -19,7 +19,7 @@ static inline void cpu_relax(void)
 #endif
 }
 
-HKM_SLOW void hkm_lock_wait(struct hkm_lock *lock)
+HKM_SLOW void hkm_lock_wait(struct hkm_lock *lock, bool looking)
 {
 	int saved = errno;
 	for (int i = 0; i < SPINS; i++) {
@@ -29,9 +29,9 @@ HKM_SLOW void hkm_lock_wait(struct hkm_lock *lock)
 	}
 	/* seq_cst: as in hkm_lock_try. Taking the lock as 2 may cause one needless wake-up, never a
 	 * lost one. */
-	const struct timespec nap = { .tv_nsec = 1000000 }; /* for hkm_lock_release_quietly */
+	const struct timespec nap = { .tv_nsec = 1000000 };
 	while (atomic_exchange_explicit(&lock->state, 2, memory_order_seq_cst) != 0)
-		syscall(SYS_futex, &lock->state, FUTEX_WAIT_PRIVATE, 2, &nap, NULL, 0);
+		syscall(SYS_futex, &lock->state, FUTEX_WAIT_PRIVATE, 2, looking ? &nap : NULL, NULL, 0);
 	errno = saved;
 }
 

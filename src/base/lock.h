@@ -19,8 +19,8 @@ struct hkm_lock {
 	_Atomic uint32_t state;
 };
 
-/* Sleeps until the lock is taken, or wakes one sleeper; lock.c. */
-void hkm_lock_wait(struct hkm_lock *lock);
+/* Sleeps until the lock is taken, `looking` again every millisecond or not; or wakes one sleeper; lock.c. */
+void hkm_lock_wait(struct hkm_lock *lock, bool looking);
 void hkm_lock_wake(struct hkm_lock *lock);
 
 static inline bool hkm_lock_try(struct hkm_lock *lock)
@@ -35,7 +35,14 @@ static inline bool hkm_lock_try(struct hkm_lock *lock)
 static inline void hkm_lock_acquire(struct hkm_lock *lock)
 {
 	if (HKM_UNLIKELY(!hkm_lock_try(lock)))
-		hkm_lock_wait(lock);
+		hkm_lock_wait(lock, false);
+}
+
+/* As hkm_lock_acquire, for a lock that may be released quietly. */
+static inline void hkm_lock_acquire_quiet(struct hkm_lock *lock)
+{
+	if (HKM_UNLIKELY(!hkm_lock_try(lock)))
+		hkm_lock_wait(lock, true);
 }
 
 static inline void hkm_lock_release(struct hkm_lock *lock)
@@ -45,8 +52,8 @@ static inline void hkm_lock_release(struct hkm_lock *lock)
 		hkm_lock_wake(lock);
 }
 
-/* As hkm_lock_release, for a lock that hardly anybody ever waits for: a plain store, without looking for sleepers;
- * they look again every millisecond. */
+/* As hkm_lock_release, for a lock that hardly anybody ever waits for: a plain store, without looking for sleepers, who
+ * have to look again themselves: hkm_lock_acquire_quiet. */
 static inline void hkm_lock_release_quietly(struct hkm_lock *lock)
 {
 	atomic_store_explicit(&lock->state, 0, memory_order_release); /* pairs as in hkm_lock_release */

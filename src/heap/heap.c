@@ -43,6 +43,9 @@ static bool is_forked;
 _Atomic uint64_t hkm_window_end_ms = UINT64_MAX;
 static bool metered; /* written while the process starts */
 
+/* When idle pools are looked for next. */
+static _Atomic uint64_t next_idle_ms;
+
 /* Counts malloc_trim calls; heaps compare it with what they have followed. */
 static _Atomic uint64_t trim_requests;
 
@@ -70,7 +73,7 @@ const struct hkm_policy *hkm_heap_enter(struct hkm_heap *heap)
 	atomic_signal_fence(memory_order_seq_cst); /* before anything that a signal handler could find half done */
 	if (HKM_UNLIKELY(heap->metered))
 		hkm_meter_begin(&heap->meter);
-	hkm_lock_acquire(&heap->reader.lock);
+	hkm_lock_acquire_quiet(&heap->reader.lock);
 	const struct hkm_policy *policy = hkm_policy_read(&heap->reader);
 	if (HKM_UNLIKELY(heap->policy_generation != policy->generation))
 		apply(heap, policy);
@@ -123,6 +126,17 @@ void hkm_heap_expect_tick(struct hkm_heap *heap)
 	hkm_tiny_hasten(heap, GRANT_MIN);
 }
 
+/* Whether no other thread has ticked for as long as a tick: an idle pool is one from which nobody has taken for that long,
+ * and to look through all of them is not for each of hundreds of threads. */
+static bool is_first_of_threads(const struct hkm_heap *heap, uint64_t now)
+{
+	/* relaxed: nothing else is read by it. */
+	uint64_t due = atomic_load_explicit(&next_idle_ms, memory_order_relaxed);
+	return hkm_heap_active() <= 1 ||
+	       (now >= due && atomic_compare_exchange_strong_explicit(&next_idle_ms, &due, heap->next_tick_ms,
+								      memory_order_relaxed, memory_order_relaxed));
+}
+
 static void tick(struct hkm_heap *heap, const struct hkm_policy *policy, uint64_t now)
 {
 	uint64_t delay = policy->purge_delay_ms, before = now > delay ? now - delay : 0;
@@ -134,7 +148,8 @@ static void tick(struct hkm_heap *heap, const struct hkm_policy *policy, uint64_
 	hkm_remote_send_all(heap);
 	hkm_tiny_decay(heap);
 	bool holds = hkm_ace_decay(heap, policy);
-	hkm_pool_release_idle(false);
+	if (is_first_of_threads(heap, now))
+		hkm_pool_release_idle(false);
 	hkm_tiny_release_empty(heap, 0);
 	if (heap->trim_generation != requests) {
 		heap->trim_generation = requests;
@@ -238,7 +253,7 @@ static void thread_exit(void *value)
 	hkm_heap_leave(heap);
 	hkm_tls_heap = &starting_heap; /* while this thread holds the registry lock */
 	hkm_lock_acquire(&registry_lock);
-	hkm_lock_acquire(&heap->reader.lock);
+	hkm_lock_acquire_quiet(&heap->reader.lock);
 	abandon(heap);
 	hkm_remote_receive(heap);
 	hkm_lock_release(&heap->reader.lock);
@@ -303,7 +318,7 @@ HKM_SLOW static struct hkm_heap *heap_acquire(void)
 	struct hkm_heap *heap = abandoned_heaps;
 	if (heap != NULL) {
 		abandoned_heaps = heap->next_abandoned;
-		hkm_lock_acquire(&heap->reader.lock);
+		hkm_lock_acquire_quiet(&heap->reader.lock);
 		atomic_store_explicit(&heap->abandoned, false, memory_order_relaxed);
 		hkm_lock_release(&heap->reader.lock);
 	} else {
@@ -368,7 +383,7 @@ void *hkm_heap_alloc_long_lived(struct hkm_heap *caller, size_t size)
 	if (heap == NULL)
 		return NULL;
 	hkm_heap_guard(caller, true);
-	hkm_lock_acquire(&heap->reader.lock);
+	hkm_lock_acquire_quiet(&heap->reader.lock);
 	void *block = pop_long_lived(heap, hkm_tiny_class(size));
 	hkm_lock_release(&heap->reader.lock);
 	hkm_heap_guard(caller, false);
@@ -380,7 +395,7 @@ void *hkm_heap_alloc_long_lived(struct hkm_heap *caller, size_t size)
 /* Of a heap without a thread. */
 static size_t trim_abandoned(struct hkm_heap *heap)
 {
-	hkm_lock_acquire(&heap->reader.lock);
+	hkm_lock_acquire_quiet(&heap->reader.lock);
 	hkm_remote_receive(heap);
 	hkm_ace_flush(heap, hkm_policy_read(&heap->reader)); /* a child of fork inherits full caches */
 	size_t bytes = hkm_tiny_trim(heap);
@@ -449,6 +464,13 @@ static bool fork_went_without_locks(void)
 	return interrupting;
 }
 
+/* The C library's lock on its list of open files, which fork takes after these handlers and before its own malloc's locks:
+ * whoever holds it may wait for a file whose holder allocates. So it comes before the locks here; it is recursive. Weak:
+ * they are no part of the API. */
+extern void _IO_list_lock(void) __attribute__((weak));
+extern void _IO_list_unlock(void) __attribute__((weak));
+extern void _IO_list_resetlock(void) __attribute__((weak));
+
 void hkm_heap_fork_prepare(void)
 {
 	struct hkm_heap *own = hkm_heap_get();
@@ -456,10 +478,12 @@ void hkm_heap_fork_prepare(void)
 		return;
 	if (own != NULL)
 		hkm_heap_guard(own, true);
+	if (_IO_list_lock != NULL)
+		_IO_list_lock();
 	hkm_lock_acquire(&registry_lock);
 	forking_heap = own;
 	for (struct hkm_heap *heap = hkm_heap_first(); heap != NULL; heap = heap->next_heap)
-		hkm_lock_acquire(&heap->reader.lock);
+		hkm_lock_acquire_quiet(&heap->reader.lock);
 	hkm_lock_acquire(&hkm_guest.lock);
 	hkm_pool_lock_all();
 	hkm_lock_acquire(&hkm_big_lock);
@@ -486,6 +510,8 @@ void hkm_heap_fork_parent(void)
 	for (struct hkm_heap *heap = hkm_heap_first(); heap != NULL; heap = heap->next_heap)
 		hkm_lock_release(&heap->reader.lock);
 	hkm_lock_release(&registry_lock);
+	if (_IO_list_unlock != NULL)
+		_IO_list_unlock();
 	if (own != NULL)
 		hkm_heap_guard(own, false);
 }
@@ -521,6 +547,9 @@ void hkm_heap_fork_child(void)
 	}
 	hkm_lock_reset(&registry_lock);
 	hkm_learning.forked();
+	/* In a process with threads the C library has done so already; a count that it has set back is not to be counted down. */
+	if (_IO_list_resetlock != NULL)
+		_IO_list_resetlock();
 	if (own != NULL)
 		hkm_heap_guard(own, false);
 }

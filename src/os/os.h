@@ -38,10 +38,11 @@ void hkm_os_unmap(void *address, size_t size, bool keep_reserved);
 /* Grows or shrinks a mapping, moving it if `may_move`; NULL if refused (it then stays as it was). */
 void *hkm_os_remap(void *address, size_t old_size, size_t new_size, bool may_move);
 
-/* Gives the memory of `count` ranges back at once; they stay usable and read as zero. One system
- * call where the kernel offers it (process_madvise), one per range otherwise.
+/* Gives the memory of `count` ranges back at once; they stay usable and read as zero. One system call for all if
+ * hkm_os_advise_in_batches wanted it and the kernel offers it (process_madvise), one per range otherwise.
  * Result: whether every range now reads as zero; false where the system refuses (locked memory). */
 bool hkm_os_purge(const struct hkm_range *ranges, size_t count);
+void hkm_os_advise_in_batches(bool wanted);
 
 /* Asks for (or against) huge pages in a range; advice only. */
 void hkm_os_huge_pages(void *address, size_t size, bool wanted);

@@ -117,7 +117,12 @@ void *hkm_os_remap(void *address, size_t old_size, size_t new_size, bool may_mov
 
 /* Tells whether one process_madvise call advises many ranges of the own process: 0 not tried,
  * 1 yes, 2 no. Any thread may write it; all find the same answer. */
-static _Atomic int batch_advice;
+static _Atomic int batch_advice = 2;
+
+void hkm_os_advise_in_batches(bool wanted)
+{
+	atomic_store_explicit(&batch_advice, wanted ? 0 : 2, memory_order_relaxed);
+}
 
 bool hkm_os_purge(const struct hkm_range *ranges, size_t count)
 {
@@ -188,7 +193,11 @@ uint64_t hkm_os_now_ms(void)
 size_t hkm_os_physical_memory(void)
 {
 	struct sysinfo info;
-	if (sysinfo(&info) != 0)
+	/* The bare call: a sanitizer's wrapper of sysinfo may not be ready when the first block is asked for. */
+	int saved = errno;
+	long failed = syscall(SYS_sysinfo, &info);
+	errno = saved;
+	if (failed != 0)
 		return (size_t)1 << 32;
 	return (size_t)info.totalram * info.mem_unit;
 }

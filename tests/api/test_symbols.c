@@ -11,8 +11,9 @@ static const char *const names[] = {
 	"malloc", "calloc", "realloc", "reallocarray", "free", "free_sized", "free_aligned_sized",
 	"aligned_alloc", "memalign", "posix_memalign", "valloc", "pvalloc", "malloc_usable_size",
 	"malloc_trim", "malloc_stats", "malloc_info", "mallinfo", "mallinfo2", "mallopt",
-	/* operator new and new[]: plain and aligned; the C++ runtime's nothrow forms call these */
-	"_Znwm", "_Znam", "_ZnwmSt11align_val_t", "_ZnamSt11align_val_t",
+	/* operator new and new[]: plain, aligned, nothrow */
+	"_Znwm", "_Znam", "_ZnwmSt11align_val_t", "_ZnamSt11align_val_t", "_ZnwmRKSt9nothrow_t", "_ZnamRKSt9nothrow_t",
+	"_ZnwmSt11align_val_tRKSt9nothrow_t", "_ZnamSt11align_val_tRKSt9nothrow_t",
 	/* operator delete and delete[]: plain, sized, nothrow, aligned, aligned sized and nothrow */
 	"_ZdlPv", "_ZdaPv", "_ZdlPvm", "_ZdaPvm", "_ZdlPvRKSt9nothrow_t", "_ZdaPvRKSt9nothrow_t",
 	"_ZdlPvSt11align_val_t", "_ZdaPvSt11align_val_t", "_ZdlPvmSt11align_val_t",

@@ -44,3 +44,8 @@ extern "C" __attribute__((visibility("default"))) void *plugin_work(std::size_t 
 		std::memset(per_thread.block, 3, 300);
 	return std::malloc(size);
 }
+
+extern "C" __attribute__((visibility("default"))) void plugin_free(void *block)
+{
+	std::free(block);
+}

@@ -93,10 +93,31 @@ static void opening_and_closing(void **state)
 		fail_msg("resident memory grew from %zu to %zu KiB", warm / KIB, resident_bytes() / KIB);
 }
 
+/* Bound to itself and its libraries first, the plugin would free by the C library's free. In a static link dlopen is the C
+ * library's, and the flag does what it says. */
+static void opening_with_deepbind(void **state)
+{
+	const char *preload = getenv("LD_PRELOAD");
+
+	(void)state;
+	if (preload == NULL || strstr(preload, "libhakmem") == NULL)
+		skip();
+	void *plugin = dlopen(plugin_path, RTLD_NOW | RTLD_LOCAL | RTLD_DEEPBIND);
+
+	if (plugin == NULL)
+		fail_msg("%s", dlerror());
+	void (*take_back)(void *) = (void (*)(void *))(uintptr_t)dlsym(plugin, "plugin_free");
+	assert_true(take_back != NULL);
+	take_back(malloc(100));
+	take_back(strdup("allocated by the C library"));
+	assert_int_equal(dlclose(plugin), 0);
+}
+
 int main(int argument_count, char **arguments)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(blocks_from_before_main_are_good),
+		cmocka_unit_test(opening_with_deepbind), /* before the plugin has been opened otherwise: it may stay */
 		cmocka_unit_test(opening_and_closing),
 	};
 

@@ -214,6 +214,65 @@ static void fork_while_others_allocate(void **state)
 	memset(gifts, 0, sizeof gifts);
 }
 
+/* ---- Among the C library's own locks ---------------------------------------------- */
+
+#ifndef HAKMEM_TEST_API
+/* getline allocates while it holds the file; fflush(NULL) waits for the file with the list of all files held, which fork
+ * wants, too. */
+static void *read_lines(void *argument)
+{
+	while (!atomic_load(&stop)) {
+		char *line = NULL;
+		size_t size = 0;
+
+		rewind(argument);
+		while (getline(&line, &size, argument) > 0) {
+			free(line);
+			line = NULL;
+			size = 0;
+		}
+		free(line);
+	}
+	return NULL;
+}
+
+static void *flush_all(void *argument)
+{
+	while (!atomic_load(&stop))
+		fflush(NULL);
+	return argument;
+}
+
+static void fork_among_open_files(void **state)
+{
+	pthread_t threads[2];
+	FILE *file = tmpfile();
+
+	(void)state;
+	assert_non_null(file);
+	for (int i = 0; i < 2000; i++)
+		fprintf(file, "%*d\n", 1 + i % 700, i);
+	fflush(file);
+	atomic_store(&stop, false);
+	assert_int_equal(pthread_create(&threads[0], NULL, read_lines, file), 0);
+	assert_int_equal(pthread_create(&threads[1], NULL, flush_all, NULL), 0);
+	alarm(CHILD_SECONDS);
+	for (int i = 0; i < 300; i++) {
+		pid_t child = fork();
+
+		require(child >= 0, "fork");
+		if (child == 0)
+			_exit(0);
+		wait_for(child);
+	}
+	alarm(0);
+	atomic_store(&stop, true);
+	for (size_t i = 0; i < 2; i++)
+		pthread_join(threads[i], NULL);
+	fclose(file);
+}
+#endif
+
 static void *fork_often(void *argument)
 {
 	struct random_source random = { (uint64_t)(uintptr_t)argument };
@@ -370,6 +429,9 @@ int main(int argument_count, char **arguments)
 #endif
 		cmocka_unit_test(fork_while_others_allocate),
 		cmocka_unit_test(several_threads_fork),
+#ifndef HAKMEM_TEST_API
+		cmocka_unit_test(fork_among_open_files),
+#endif
 	};
 
 	if (argument_count > 1)

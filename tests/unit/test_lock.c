@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
+#include <sys/resource.h>
 #include <stdatomic.h>
 
 #include "base/lock.h"
@@ -22,7 +23,7 @@ static void *count_up(void *argument)
 	errno = 77;
 	for (size_t i = 0; i < ROUNDS; i++) {
 		if (i % 4 >= tries || !hkm_lock_try(&lock))
-			hkm_lock_acquire(&lock);
+			hkm_lock_acquire_quiet(&lock);
 		require(atomic_fetch_add(&inside, 1) == 0, "two threads hold the lock");
 		counter++;
 		/* Now and then the holder is interrupted, so that the others go to sleep. */
@@ -84,6 +85,44 @@ static void sleepers_wait_for_the_release_and_all_wake(void **state)
 	assert_false(hkm_lock_is_held(&lock));
 }
 
+static void *take_and_count_sleeps(void *switches)
+{
+	struct rusage before, after;
+
+	getrusage(RUSAGE_THREAD, &before);
+	hkm_lock_acquire(&lock);
+	getrusage(RUSAGE_THREAD, &after);
+	*(long *)switches = after.ru_nvcsw - before.ru_nvcsw;
+	hkm_lock_release(&lock);
+	return NULL;
+}
+
+/* With hundreds of them, those that wake up to look keep the holder from the processor. */
+static void sleepers_sleep_until_they_are_woken(void **state)
+{
+	pthread_t thread;
+	long switches = 0;
+
+	(void)state;
+	hkm_lock_acquire(&lock);
+	assert_int_equal(pthread_create(&thread, NULL, take_and_count_sleeps, &switches), 0);
+	while (atomic_load(&lock.state) != 2)
+		sched_yield();
+	sleep_milliseconds(100);
+	hkm_lock_release(&lock);
+	pthread_join(thread, NULL);
+	if (switches > 10)
+		fail_msg("slept %ld times", switches);
+}
+
+static void *take_quiet_and_note(void *argument)
+{
+	hkm_lock_acquire_quiet(&lock);
+	atomic_fetch_add((atomic_int *)argument, 1);
+	hkm_lock_release_quietly(&lock);
+	return NULL;
+}
+
 /* Nobody is woken, but whoever sleeps looks again by itself. */
 static void sleepers_notice_a_quiet_release(void **state)
 {
@@ -92,7 +131,7 @@ static void sleepers_notice_a_quiet_release(void **state)
 
 	(void)state;
 	hkm_lock_acquire(&lock);
-	assert_int_equal(pthread_create(&thread, NULL, take_and_note, &passed), 0);
+	assert_int_equal(pthread_create(&thread, NULL, take_quiet_and_note, &passed), 0);
 	while (atomic_load(&lock.state) != 2)
 		sched_yield();
 	sleep_milliseconds(5);
@@ -125,6 +164,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(threads_exclude_each_other),
 		cmocka_unit_test(sleepers_wait_for_the_release_and_all_wake),
+		cmocka_unit_test(sleepers_sleep_until_they_are_woken),
 		cmocka_unit_test(sleepers_notice_a_quiet_release),
 		cmocka_unit_test(a_held_lock_cannot_be_tried_and_a_reset_one_is_free),
 	};

@@ -182,7 +182,11 @@ static void purging_empties_what_it_is_told_and_no_more(void **state)
 	purge_every_other_page(1);
 	purge_every_other_page(2);
 	purge_every_other_page(64);
+	hkm_os_advise_in_batches(true);
+	purge_every_other_page(1);
+	purge_every_other_page(64);
 	purge_every_other_page(3); /* once the way for many ranges has been chosen */
+	hkm_os_advise_in_batches(false);
 }
 
 static void locked_memory_is_not_purged_and_said_so(void **state)
