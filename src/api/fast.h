@@ -18,8 +18,8 @@
 /* Whatever the fast paths do not do. `site`: the call site of the program's. */
 void *hkm_malloc_slow(size_t size, const void *site) __attribute__((visibility("hidden")));
 void hkm_free_slow(void *pointer) __attribute__((visibility("hidden")));
-void hkm_free_other(void *pointer, uintptr_t bin_offset, struct hkm_heap *heap) __attribute__((visibility("hidden")));
-void hkm_free_full(struct hkm_heap *heap, struct hkm_bin *bin, void *pointer) __attribute__((visibility("hidden")));
+void hkm_free_other(void *pointer, const struct hkm_bin *found) __attribute__((visibility("hidden")));
+void hkm_free_full(void *pointer, struct hkm_bin *bin) __attribute__((visibility("hidden")));
 void hkm_free_twice(void *pointer) __attribute__((visibility("hidden")));
 
 /* The checked build only: no block starts at `pointer`. */
@@ -59,23 +59,19 @@ HKM_HOT void *hkm_fast_malloc_at(size_t size, const void *site)
 
 HKM_HOT void hkm_fast_free(void *pointer)
 {
-	struct hkm_heap *heap = hkm_tls_heap;
 	uintptr_t offset = (uintptr_t)pointer - hkm_window.base;
-	/* Rotated, so that the low three bits come out on top: a misaligned pointer is beyond the limit, too. */
-	size_t slice = (offset >> 3 | offset << 61) >> (HKM_SLICE_SHIFT - 3);
-	if (HKM_UNLIKELY(slice >= atomic_load_explicit(&hkm_window.limit, memory_order_relaxed))) {
+	if (HKM_UNLIKELY(hkm_is_beyond(offset))) {
 		hkm_free_slow(pointer);
 		return;
 	}
-	/* Only this thread stores its own bins there, so one that is found is current; see hkm_span_set_bin. The
-	 * difference of a bin and the heap it lies in is its offset; of all else (NULL, another heap) it is more. */
-	struct hkm_bin *found = atomic_load_explicit(&hkm_window.bins[slice], memory_order_relaxed);
-	uintptr_t bin_offset = (uintptr_t)found ^ (uintptr_t)heap;
-	if (HKM_UNLIKELY(bin_offset >= HKM_HEAP_ALIGNMENT)) {
-		hkm_free_other(pointer, bin_offset, heap);
+	/* Only this thread stores its own bins there, so one that is found is current; see hkm_span_set_bin. All else
+	 * (NULL, another heap's, a mark of L1) leads to another heap or to none. */
+	size_t slice = offset >> HKM_SLICE_SHIFT;
+	struct hkm_bin *bin = atomic_load_explicit(&hkm_window.bins[slice], memory_order_relaxed);
+	if (HKM_UNLIKELY(hkm_heap_of_bin(bin) != hkm_tls_heap)) {
+		hkm_free_other(pointer, bin);
 		return;
 	}
-	struct hkm_bin *bin = (struct hkm_bin *)((char *)heap + bin_offset);
 	struct hkm_block *block = pointer, *head = bin->head;
 	if (HKM_UNLIKELY(block == head)) {
 		hkm_free_twice(pointer);
@@ -90,7 +86,7 @@ HKM_HOT void hkm_fast_free(void *pointer)
 		return;
 	}
 	if (HKM_UNLIKELY(--bin->room < 0)) {
-		hkm_free_full(heap, bin, pointer);
+		hkm_free_full(pointer, bin);
 		return;
 	}
 	block->next = head;

@@ -321,16 +321,17 @@ void hkm_free_slow(void *pointer)
 }
 
 /* Not this heap's Tiny block: L1's hits, which deserve a short way, or whatever else. */
-void hkm_free_other(void *pointer, uintptr_t bin_offset, struct hkm_heap *heap)
+void hkm_free_other(void *pointer, const struct hkm_bin *found)
 {
-	const struct hkm_bin *found = (struct hkm_bin *)(bin_offset ^ (uintptr_t)heap);
+	struct hkm_heap *heap = hkm_tls_heap;
 	if (HKM_UNLIKELY(!hkm_is_mark(found) || !heap->enterable) ||
 	    HKM_UNLIKELY(!hkm_ace_free_cached(heap, found, pointer)))
 		hkm_free_slow(pointer);
 }
 
-void hkm_free_full(struct hkm_heap *heap, struct hkm_bin *bin, void *pointer)
+void hkm_free_full(void *pointer, struct hkm_bin *bin)
 {
+	struct hkm_heap *heap = hkm_heap_of_bin(bin);
 	if (HKM_UNLIKELY(!heap->enterable)) {
 		hkm_defer_free(heap, pointer);
 		return;

@@ -34,7 +34,8 @@ struct superslab {
 };
 HKM_STATIC_ASSERT(sizeof(struct superslab) == 64, "one cache line a superslab");
 
-struct hkm_window hkm_window;
+/* Until the start every pointer is beyond; but for one that no program has. */
+struct hkm_window hkm_window = { .base = (uintptr_t)1 << 63, .beyond = UINTPTR_MAX };
 struct hkm_lock hkm_span_lock, hkm_purge_lock;
 
 /* Where everything lies; constant after hkm_span_start but for `ready`. */
@@ -42,7 +43,7 @@ static struct {
 	struct superslab *superslabs;
 	size_t capacity;    /* superslabs in the window */
 	size_t ready;       /* of them, those with metadata mapped */
-	size_t growth;      /* superslabs whose metadata is mapped at once: whole pages of each array */
+	size_t first;       /* superslabs whose metadata is mapped at first: whole pages of each array */
 	bool reserved;      /* the window's addresses are reserved by a mapping of ours */
 } window;
 
@@ -242,7 +243,7 @@ void hkm_span_start(void)
 	}
 	window.capacity = size / HKM_SUPERSLAB_SIZE;
 	hkm_span_note_time(hkm_os_now_ms());
-	window.growth = hkm_max(64, hkm_os_page_size() / sizeof(struct superslab));
+	window.first = hkm_max(64, hkm_os_page_size() / sizeof(struct superslab));
 	hkm_window.slabs = (struct hkm_slab *)start;
 	hkm_window.states = (uint8_t *)(hkm_window.slabs + slices);
 	hkm_window.states_origin = (uintptr_t)hkm_window.states - (((uintptr_t)start + metadata) >> 10);
@@ -251,17 +252,18 @@ void hkm_span_start(void)
 	hkm_window.base = (uintptr_t)start + metadata;
 }
 
-/* Maps the metadata of the next superslabs. */
+/* Maps the metadata of as many superslabs as have some, so that there are always a power of two. */
 static bool window_grow(void)
 {
-	if (window.ready + window.growth > window.capacity)
+	size_t growth = window.ready != 0 ? window.ready : window.first;
+	if (window.ready + growth > window.capacity)
 		return false;
-	size_t slice = window.ready * HKM_SUPERSLAB_SLICES, count = window.growth * HKM_SUPERSLAB_SLICES;
+	size_t slice = window.ready * HKM_SUPERSLAB_SLICES, count = growth * HKM_SUPERSLAB_SLICES;
 	struct hkm_range parts[] = {
 		{ hkm_window.slabs + slice, count * sizeof(struct hkm_slab) },
 		{ hkm_window.states + (slice << HKM_SLICE_SHIFT >> 10), count << HKM_SLICE_SHIFT >> 10 },
 		{ hkm_window.bins + slice, count * sizeof(void *) },
-		{ window.superslabs + window.ready, window.growth * sizeof(struct superslab) },
+		{ window.superslabs + window.ready, growth * sizeof(struct superslab) },
 	};
 	for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
 		if (hkm_os_map_at(parts[i].start, parts[i].size, window.reserved) != 0) {
@@ -270,9 +272,9 @@ static bool window_grow(void)
 			return false;
 		}
 	}
-	window.ready += window.growth;
+	window.ready += growth;
 	/* relaxed: see struct hkm_window. */
-	atomic_store_explicit(&hkm_window.limit, window.ready * HKM_SUPERSLAB_SLICES, memory_order_relaxed);
+	atomic_store_explicit(&hkm_window.beyond, -(window.ready * HKM_SUPERSLAB_SIZE) | 7, memory_order_relaxed);
 	return true;
 }
 
@@ -608,8 +610,8 @@ void hkm_span_stats(struct hkm_span_stats *stats)
 
 HKM_RACY void hkm_span_visit(void (*visit)(struct hkm_slab *slab, void *context), void *context)
 {
-	size_t limit = atomic_load_explicit(&hkm_window.limit, memory_order_relaxed);
-	for (size_t slice = 0; slice < limit; slice++) {
+	size_t slices = hkm_window_slices();
+	for (size_t slice = 0; slice < slices; slice++) {
 		struct hkm_slab *slab = &hkm_window.slabs[slice];
 		if (slab->kind != HKM_KIND_NONE && slab->kind != HKM_KIND_MID_REST)
 			visit(slab, context);

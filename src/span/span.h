@@ -68,12 +68,11 @@ struct hkm_slab {
 };
 HKM_STATIC_ASSERT(sizeof(struct hkm_slab) == 64, "a descriptor is one cache line");
 
-/* What the fast path of free reads. Written once at start, but for `limit`, which grows under the span
- * lock; relaxed suffices, as whoever holds a pointer into a slice has it from a thread that saw the
- * limit beyond it. */
+/* What the fast path of free reads. Written once at start, but for `beyond`, which follows the window's growth under the
+ * span lock; relaxed suffices, as whoever holds a pointer into a slice has it from a thread that saw the slice within. */
 struct hkm_window {
 	uintptr_t base;                       /* first address, a multiple of the superslab size */
-	_Atomic size_t limit;                 /* slices with metadata, from the base on */
+	_Atomic uintptr_t beyond;             /* bits that the offset of no block has: see hkm_is_beyond */
 	_Atomic(struct hkm_bin *) *bins;
 	struct hkm_slab *slabs;
 	uint8_t *states;
@@ -81,7 +80,28 @@ struct hkm_window {
 };
 extern struct hkm_window hkm_window __attribute__((visibility("hidden")));
 
-/* Index of the slice that holds `address`; at least window.limit if there is none. */
+/* Whether `offset`, of a pointer from the base on, is none of an aligned pointer into a slice with metadata. There are 2^n
+ * bytes of such slices, so one mask has the bits above and the three below that an aligned pointer has not. */
+static inline bool hkm_is_beyond(uintptr_t offset)
+{
+#ifdef __x86_64__
+	/* The relaxed load as an operand of the test; compilers take an instruction of its own for it. */
+	bool beyond;
+	__asm__("test %[offset], %[beyond]" : "=@ccnz"(beyond) : [offset] "r"(offset), [beyond] "m"(hkm_window.beyond));
+	return beyond;
+#else
+	return (offset & atomic_load_explicit(&hkm_window.beyond, memory_order_relaxed)) != 0;
+#endif
+}
+
+/* Number of slices with metadata, from the base on: none or a power of two. */
+static inline size_t hkm_window_slices(void)
+{
+	uintptr_t beyond = atomic_load_explicit(&hkm_window.beyond, memory_order_relaxed);
+	return -(beyond & ~(uintptr_t)7) >> HKM_SLICE_SHIFT;
+}
+
+/* Index of the slice that holds `address`; at least hkm_window_slices() if there is none. */
 static inline size_t hkm_slice_of(const void *address)
 {
 	return ((uintptr_t)address - hkm_window.base) >> HKM_SLICE_SHIFT;
@@ -89,7 +109,7 @@ static inline size_t hkm_slice_of(const void *address)
 
 static inline bool hkm_slice_is_ours(size_t slice)
 {
-	return slice < atomic_load_explicit(&hkm_window.limit, memory_order_relaxed);
+	return slice < hkm_window_slices();
 }
 
 static inline size_t hkm_slice_index(const struct hkm_slab *slab)
