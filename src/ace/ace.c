@@ -56,8 +56,11 @@ static void *refill(struct hkm_heap *heap, const struct hkm_policy *policy, stru
 		return NULL;
 	heap->cache_room -= (ptrdiff_t)((count - 1) * cache->block_size);
 	/* The lowest address goes out first. */
-	while (count > 1)
-		cache->slots[cache->count++] = blocks[--count];
+	while (count > 1) {
+		void *block = blocks[--count];
+		*hkm_state_of(block) = hkm_state(HKM_STATE_CACHED, block); /* something else may have been there before */
+		cache->slots[cache->count++] = block;
+	}
 	return blocks[0];
 }
 

@@ -92,15 +92,22 @@ static inline struct hkm_slab *hkm_span_head(struct hkm_slab *slab)
 	return slab - slab->distance;
 }
 
-/* A state byte: what is at a KiB of address space, and at which multiple of 16 bytes in it. */
+/* A state byte: what is at a KiB of address space, and at which multiple of 8 bytes in it. As that multiple is even, its
+ * lowest bit is free, and of a pointer that no block has, for being misaligned, it makes a live block's byte another. */
 enum {
-	HKM_STATE_CACHED = 0x40,
+	HKM_STATE_CACHED = 0x01,
 	HKM_STATE_LIVE = 0x80,
 };
 
 static inline uint8_t hkm_state(unsigned state, const void *pointer)
 {
-	return (uint8_t)(state | ((uintptr_t)pointer >> 4 & 63));
+	return (uint8_t)(((uintptr_t)pointer >> 3 & 0x7f) | state);
+}
+
+/* A cached block becomes live, or a live one cached. */
+static inline void hkm_state_turn(uint8_t *state)
+{
+	*state ^= HKM_STATE_LIVE ^ HKM_STATE_CACHED;
 }
 
 /* What bins[] says of the slices that the blocks of a class start in, but for Large blocks that nobody has had yet: which
@@ -145,11 +152,16 @@ static inline size_t hkm_ace_aligned_size(size_t size, size_t alignment)
 /* Takes the newest block out of a cache that has one. */
 static inline void *hkm_ace_pop(struct hkm_heap *heap, struct hkm_cache *cache)
 {
-	uint32_t count = --cache->count;
+	uint32_t count = cache->count - 1;
+	cache->count = count;
+	atomic_signal_fence(memory_order_release); /* as in hkm_ace_free_cached: before the state changes */
 	heap->cache_room += cache->block_size;
 	if (count < cache->lowest)
 		cache->lowest = count;
-	return cache->slots[count];
+	void *block = cache->slots[count];
+	if (block == NULL)
+		__builtin_unreachable(); /* so that the caller need not look */
+	return block;
 }
 
 /* A block of at least `size` bytes (1025 to 2 MiB) from the thread cache; NULL: there is none, or it is time to look at
@@ -158,32 +170,34 @@ static inline void *hkm_ace_alloc_cached(struct hkm_heap *heap, size_t size)
 {
 	struct hkm_cache *cache = hkm_ace_cache_for(heap, size);
 	uint64_t hits = hkm_counted(&cache->hits) + 1;
-	if (HKM_UNLIKELY(cache->count == 0 || (hits & (uint32_t)(heap->grant - 1)) == 0))
+	if (HKM_UNLIKELY(cache->count == 0) || HKM_UNLIKELY((hits & heap->grant_mask) == 0))
 		return NULL;
-	hkm_set_count(&cache->hits, hits); /* what is not served here is counted by whoever serves it */
 	void *block = hkm_ace_pop(heap, cache);
-	*hkm_state_of(block) = hkm_state(HKM_STATE_LIVE, block);
+	hkm_set_count(&cache->hits, hits); /* what is not served here is counted by whoever serves it */
+	uint8_t *state = hkm_state_of(block);
+	HKM_ASSERT(*state == hkm_state(HKM_STATE_CACHED, block));
+	hkm_state_turn(state);
 	return block;
 }
 
 /* Frees a block into the thread cache; `mark`: what bins[] says of its slice. false: there is no room for
- * it, or no live block starts at `pointer`, and nothing has been done. */
+ * it, or no live block starts at `pointer`, a multiple of 8, and nothing has been done. */
 static inline bool hkm_ace_free_cached(struct hkm_heap *heap, const struct hkm_bin *mark, void *pointer)
 {
 	struct hkm_cache *cache = (struct hkm_cache *)((char *)heap + ((uintptr_t)mark & 0xffff));
 	uint8_t *state = hkm_state_of(pointer);
+	uint32_t count = cache->count;
 	ptrdiff_t cache_room = heap->cache_room - (ptrdiff_t)cache->block_size;
 	if (HKM_UNLIKELY(cache->mark != mark) || HKM_UNLIKELY(*state != hkm_state(HKM_STATE_LIVE, pointer)) ||
-	    HKM_UNLIKELY(((uintptr_t)pointer & 15) != 0) || HKM_UNLIKELY(cache->count >= cache->capacity) ||
-	    HKM_UNLIKELY(cache_room < 0))
+	    HKM_UNLIKELY(count >= cache->capacity) || HKM_UNLIKELY(cache_room < 0))
 		return false;
 	HKM_ASSERT(hkm_span_head(&hkm_window.slabs[hkm_slice_of(pointer)])->block_size == cache->block_size);
-	*state = hkm_state(HKM_STATE_CACHED, pointer);
+	cache->slots[count] = pointer;
 	heap->cache_room = cache_room;
-	cache->slots[cache->count] = pointer;
-	/* A child of fork that finds the count finds the slot; no instruction. */
+	hkm_state_turn(state);
+	/* A child of fork that finds the count finds slot and state; no instruction. */
 	atomic_signal_fence(memory_order_release);
-	cache->count++;
+	cache->count = count + 1;
 	return true;
 }
 

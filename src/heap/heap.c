@@ -122,7 +122,7 @@ void hkm_heap_expect_tick(struct hkm_heap *heap)
 	if (heap->expecting)
 		return;
 	heap->expecting = true;
-	heap->grant = GRANT_MIN;
+	heap->grant_mask = GRANT_MIN - 1;
 	hkm_tiny_hasten(heap, GRANT_MIN);
 }
 
@@ -172,9 +172,9 @@ static bool poll(struct hkm_heap *heap, uint64_t *now)
 	if (HKM_UNLIKELY(*now >= atomic_load_explicit(&hkm_window_end_ms, memory_order_relaxed)))
 		heap->window_over = true;
 	if (elapsed <= CLOCK_TICK_MS)
-		heap->grant = heap->grant * 2 < GRANT_MAX ? heap->grant * 2 : GRANT_MAX;
+		heap->grant_mask = (heap->grant_mask << 1 | 1) & (GRANT_MAX - 1);
 	else if (elapsed > SLOW_POLL_MS)
-		heap->grant = GRANT_MIN;
+		heap->grant_mask = GRANT_MIN - 1;
 	return *now >= heap->next_tick_ms;
 }
 
@@ -195,7 +195,7 @@ void hkm_heap_poll_entered(struct hkm_heap *heap, const struct hkm_policy *polic
 {
 	uint64_t now;
 	/* In a busy thread slow paths follow each other closely, and the clock is not free. */
-	if (heap->grant == GRANT_MAX && ++heap->polls_skipped % 8 != 0)
+	if (heap->grant_mask == GRANT_MAX - 1 && ++heap->polls_skipped % 8 != 0)
 		return;
 	if (poll(heap, &now))
 		tick(heap, policy, now);
@@ -219,7 +219,7 @@ static struct hkm_heap *heap_new(void)
 		return NULL;
 	HKM_ASSERT(((uintptr_t)heap & (HKM_HEAP_ALIGNMENT - 1)) == 0);
 	heap->enterable = true;
-	heap->grant = GRANT_MIN;
+	heap->grant_mask = GRANT_MIN - 1;
 	heap->metered = metered;
 	hkm_policy_register(&heap->reader);
 	heap->next_heap = atomic_load_explicit(&all_heaps, memory_order_relaxed);

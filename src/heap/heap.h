@@ -101,8 +101,8 @@ struct hkm_heap {
 	bool expecting;             /* holds or has freed memory that a later tick gives back */
 	_Atomic bool abandoned;     /* has no thread; written under the registry and the reader's lock */
 	_Alignas(64) bool enterable; /* not inside a slow path, so that a signal handler may enter; owner only */
-	int32_t grant;              /* frees that a hot list takes, and hits of a cache, between two looks at the clock; a
-	                             * power of two */
+	uint32_t grant_mask;        /* frees that a hot list takes, and hits of a cache, between two looks at the clock, a
+	                             * power of two; less one */
 	uint32_t largest_dynamic;   /* size of the larger DYN class that no static one has, from the policy; 0: none */
 	size_t cache_limit;         /* most bytes in caches[], see hkm_ace_set_limit */
 	ptrdiff_t cache_room;       /* of them, those that are free; below 0 after the limit has fallen */

@@ -168,7 +168,7 @@ static void bin_grant(struct hkm_heap *heap, struct hkm_bin *bin, struct hkm_tin
 {
 	int32_t free_places = tiny->hot_capacity > length ? tiny->hot_capacity - length : 0;
 	int32_t live = tiny->in_use - length;
-	int32_t grant = heap->grant;
+	int32_t grant = (int32_t)heap->grant_mask + 1;
 	if (!alternating && live <= grant)
 		grant = live > 0 ? live - 1 : 0;
 	bin->room = free_places < grant ? free_places : grant;
