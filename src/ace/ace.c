@@ -64,7 +64,7 @@ static void *refill(struct hkm_heap *heap, const struct hkm_policy *policy, stru
 	return blocks[0];
 }
 
-HKM_SLOW static void *miss(struct hkm_heap *heap, size_t size, bool *zeroed)
+void *hkm_ace_alloc_uncached(struct hkm_heap *heap, size_t size, bool *zeroed)
 {
 	const struct hkm_policy *policy = hkm_heap_enter(heap);
 	hkm_heap_poll_entered(heap, policy);
@@ -86,7 +86,7 @@ HKM_SLOW static void *miss(struct hkm_heap *heap, size_t size, bool *zeroed)
 void *hkm_ace_alloc(struct hkm_heap *heap, size_t size, bool *zeroed)
 {
 	void *block = hkm_ace_alloc_cached(heap, size);
-	return block != NULL ? hand_out(block, size, zeroed) : miss(heap, size, zeroed);
+	return block != NULL ? hand_out(block, size, zeroed) : hkm_ace_alloc_uncached(heap, size, zeroed);
 }
 
 void *hkm_ace_alloc_aligned(struct hkm_heap *heap, size_t size, size_t alignment, bool *zeroed)
@@ -128,16 +128,15 @@ void hkm_ace_set_limit(struct hkm_heap *heap, const struct hkm_policy *policy)
 	heap->cache_room = (ptrdiff_t)heap->cache_limit - (ptrdiff_t)cached;
 }
 
-/* The cache is full, or all are, or the size is not its own. */
-static void free_uncached(struct hkm_heap *heap, struct hkm_slab *slab, void *block)
+void hkm_ace_free_uncached(struct hkm_heap *heap, struct hkm_cache *cache, const struct hkm_bin *mark, void *block)
 {
+	*hkm_state_of(block) = hkm_state(HKM_STATE_CACHED, block);
 	const struct hkm_policy *policy = hkm_heap_enter(heap);
-	unsigned class = slab->class;
-	struct hkm_cache *cache = &heap->caches[class];
 	hkm_heap_poll_entered(heap, policy);
-	if (heap->cache_room < (ptrdiff_t)slab->block_size)
+	if (heap->cache_room < (ptrdiff_t)cache->block_size)
 		hkm_ace_set_limit(heap, policy); /* the heap may have grown since the last tick */
-	bool fits = slab->block_size == cache->block_size && cache->most > 0;
+	/* Asked only now: entering may have changed the DYN sizes. */
+	bool fits = cache->mark == mark && cache->most > 0;
 	if (fits && cache->count >= cache->capacity) {
 		uint32_t given = cache->count - cache->capacity / 2;
 		cache_give(heap, policy, cache, given);
@@ -151,7 +150,7 @@ static void free_uncached(struct hkm_heap *heap, struct hkm_slab *slab, void *bl
 		heap->cache_room -= (ptrdiff_t)cache->block_size;
 	} else {
 		cache->given += fits;
-		hkm_pool_give(policy, class, &block, 1);
+		hkm_pool_give(policy, class_of(heap, cache), &block, 1);
 		hkm_heap_expect_tick(heap);
 	}
 	hkm_heap_leave(heap);
@@ -166,15 +165,15 @@ void hkm_ace_free(struct hkm_heap *heap, struct hkm_slab *slab, void *pointer)
 		return;
 	}
 	slab = hkm_span_head(slab);
-	*state = hkm_state(HKM_STATE_CACHED, pointer);
 	if (slab->zeroed != 0) {
 		slab->zeroed = 0;
 		hkm_pool_mark(slab);
 	}
 	if (heap != NULL) {
-		free_uncached(heap, slab, pointer);
+		hkm_ace_free_uncached(heap, &heap->caches[slab->class], hkm_ace_mark(slab->class, slab->block_size), pointer);
 		return;
 	}
+	*state = hkm_state(HKM_STATE_CACHED, pointer);
 	hkm_lock_acquire(&hkm_guest.lock);
 	hkm_pool_give(hkm_policy_read(&hkm_guest), slab->class, &pointer, 1);
 	hkm_lock_release(&hkm_guest.lock);
@@ -182,7 +181,7 @@ void hkm_ace_free(struct hkm_heap *heap, struct hkm_slab *slab, void *pointer)
 
 size_t hkm_ace_usable(struct hkm_slab *slab, const void *pointer)
 {
-	if (*hkm_state_of(pointer) != hkm_state(HKM_STATE_LIVE, pointer) || ((uintptr_t)pointer & 15) != 0)
+	if (!hkm_ace_is_live(pointer) || ((uintptr_t)pointer & 15) != 0)
 		return 0;
 	return hkm_span_head(slab)->block_size;
 }
@@ -199,7 +198,7 @@ bool hkm_ace_resize(struct hkm_slab *slab, void *pointer, size_t size)
 		return false;
 	if (slices < slab->slices)
 		hkm_span_shrink(slab, slices);
-	HKM_ASSERT(*hkm_state_of(pointer) == hkm_state(HKM_STATE_LIVE, pointer));
+	HKM_ASSERT(hkm_ace_is_live(pointer));
 	hkm_pool_note_resize(slab->block_size, block_size);
 	slab->class = (uint8_t)class;
 	slab->block_size = block_size;

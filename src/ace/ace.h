@@ -22,11 +22,17 @@
 /* A block of at least `size` bytes (1025 to 2 MiB), NULL if there is no memory. *zeroed: it reads as zero. */
 void *hkm_ace_alloc(struct hkm_heap *heap, size_t size, bool *zeroed);
 
+/* The same after hkm_ace_alloc_cached had none, or had to look at the clock. */
+void *hkm_ace_alloc_uncached(struct hkm_heap *heap, size_t size, bool *zeroed);
+
 /* The same at a multiple of `alignment`, 32 B to 32 KiB. */
 void *hkm_ace_alloc_aligned(struct hkm_heap *heap, size_t size, size_t alignment, bool *zeroed);
 
 /* Frees a block of the span that `slab` is the first or a later slice of. heap NULL: straight to the pool. */
 void hkm_ace_free(struct hkm_heap *heap, struct hkm_slab *slab, void *pointer);
+
+/* Frees a live block for which its cache, or all together, had no room, or that the cache does not take; `mark`: the block's. */
+void hkm_ace_free_uncached(struct hkm_heap *heap, struct hkm_cache *cache, const struct hkm_bin *mark, void *block);
 
 /* Usable bytes of a live block; 0 if `pointer` is not one (any pointer into a slice of L1). */
 size_t hkm_ace_usable(struct hkm_slab *slab, const void *pointer);
@@ -180,21 +186,29 @@ static inline void *hkm_ace_alloc_cached(struct hkm_heap *heap, size_t size)
 	return block;
 }
 
-/* Frees a block into the thread cache; `mark`: what bins[] says of its slice. false: there is no room for
- * it, or no live block starts at `pointer`, a multiple of 8, and nothing has been done. */
-static inline bool hkm_ace_free_cached(struct hkm_heap *heap, const struct hkm_bin *mark, void *pointer)
+/* Whether a block that the program has starts at `pointer`, a multiple of 8 in the window. */
+static inline bool hkm_ace_is_live(const void *pointer)
 {
-	struct hkm_cache *cache = (struct hkm_cache *)((char *)heap + ((uintptr_t)mark & 0xffff));
-	uint8_t *state = hkm_state_of(pointer);
+	return *hkm_state_of(pointer) == hkm_state(HKM_STATE_LIVE, pointer);
+}
+
+/* The cache that a mark tells of. It takes the mark's blocks if it has the same mark. */
+static inline struct hkm_cache *hkm_ace_marked_cache(struct hkm_heap *heap, const struct hkm_bin *mark)
+{
+	return (struct hkm_cache *)((char *)heap + ((uintptr_t)mark & 0xffff));
+}
+
+/* Frees a live block into the cache that takes it. false: there is no room, and nothing has been done. */
+static inline bool hkm_ace_free_cached(struct hkm_heap *heap, struct hkm_cache *cache, void *pointer)
+{
 	uint32_t count = cache->count;
 	ptrdiff_t cache_room = heap->cache_room - (ptrdiff_t)cache->block_size;
-	if (HKM_UNLIKELY(cache->mark != mark) || HKM_UNLIKELY(*state != hkm_state(HKM_STATE_LIVE, pointer)) ||
-	    HKM_UNLIKELY(count >= cache->capacity) || HKM_UNLIKELY(cache_room < 0))
+	if (HKM_UNLIKELY(count >= cache->capacity) || HKM_UNLIKELY(cache_room < 0))
 		return false;
 	HKM_ASSERT(hkm_span_head(&hkm_window.slabs[hkm_slice_of(pointer)])->block_size == cache->block_size);
 	cache->slots[count] = pointer;
 	heap->cache_room = cache_room;
-	hkm_state_turn(state);
+	hkm_state_turn(hkm_state_of(pointer));
 	/* A child of fork that finds the count finds slot and state; no instruction. */
 	atomic_signal_fence(memory_order_release);
 	cache->count = count + 1;

@@ -12,9 +12,11 @@
 /* All fields are guarded by `lock`, but for the counters of kept spans. */
 struct pool {
 	_Alignas(64) struct hkm_lock lock;
-	uint32_t block_size;           /* of DYN classes: the size it now serves */
+	uint32_t block_size;           /* that it now serves; 0: none was ever asked for */
 	struct hkm_slab *first, *last; /* spans with free blocks */
 	uint32_t empty;                /* of those, the ones without a block in use */
+	uint32_t reciprocal;           /* of spans of this size, see struct hkm_slab */
+	uint16_t slices, capacity;     /* likewise */
 	bool idle;                     /* nothing was taken since hkm_pool_release_idle */
 	hkm_counter out_bytes;         /* in blocks taken and not given back; below 0 where hkm_ace_resize moved some */
 };
@@ -98,29 +100,27 @@ void hkm_pool_mark(struct hkm_slab *slab)
 }
 
 static struct hkm_slab *span_new(struct hkm_heap *heap, const struct hkm_policy *policy, unsigned class,
-				 uint32_t block_size)
+				 const struct pool *pool)
 {
 	bool zeroed, fresh;
-	size_t slices = span_slices(class, block_size);
+	size_t slices = pool->slices;
 	struct hkm_slab *slab = hkm_span_alloc(slices, false, &zeroed, &fresh);
 	if (slab == NULL)
 		return NULL;
 	if (fresh)
 		hkm_heap_make_room(heap, policy, HKM_SUPERSLAB_SIZE);
 	bool large = hkm_ace_is_large(class);
-	size_t capacity = large ? 1 : (slices << HKM_SLICE_SHIFT) / block_size;
-	HKM_ASSERT(capacity >= 1 && capacity <= 64);
 	slab->class = (uint8_t)class;
 	slab->listed = 0;
 	slab->distance = 0;
 	slab->zeroed = zeroed && large;
 	slab->deep = 1;
-	slab->block_size = block_size;
-	slab->reciprocal = large ? 0 : (uint32_t)((((uint64_t)1 << 32) + block_size - 1) / block_size);
+	slab->block_size = pool->block_size;
+	slab->reciprocal = pool->reciprocal;
 	slab->in_use = 0;
-	slab->capacity = (uint16_t)capacity;
+	slab->capacity = pool->capacity;
 	slab->free_map = NULL;
-	slab->free_bits = capacity == 64 ? UINT64_MAX : ((uint64_t)1 << capacity) - 1;
+	slab->free_bits = UINT64_MAX >> (64 - pool->capacity);
 	for (size_t i = 1; !large && i < slices; i++) {
 		slab[i].distance = (uint16_t)i;
 		slab[i].kind = HKM_KIND_MID_REST;
@@ -138,8 +138,8 @@ static void span_drop(struct hkm_slab *slab)
 	hkm_span_free(slab);
 }
 
-/* A DYN class serves another size from now on: its empty spans go, the others are forgotten until their last
- * block comes back. */
+/* The class serves its size for the first time, or, a DYN class, another size from now on: its empty spans go, the others
+ * are forgotten until their last block comes back. */
 static void pool_resize(struct pool *pool, unsigned class, uint32_t block_size)
 {
 	while (pool->first != NULL) {
@@ -150,7 +150,13 @@ static void pool_resize(struct pool *pool, unsigned class, uint32_t block_size)
 			span_drop(slab);
 		}
 	}
+	bool large = hkm_ace_is_large(class);
+	size_t slices = span_slices(class, block_size), capacity = large ? 1 : (slices << HKM_SLICE_SHIFT) / block_size;
+	HKM_ASSERT(capacity >= 1 && capacity <= 64);
 	pool->block_size = block_size;
+	pool->slices = (uint16_t)slices;
+	pool->capacity = (uint16_t)capacity;
+	pool->reciprocal = large ? 0 : (uint32_t)((((uint64_t)1 << 32) + block_size - 1) / block_size);
 }
 
 size_t hkm_pool_take(struct hkm_heap *heap, const struct hkm_policy *policy, unsigned class, uint32_t block_size,
@@ -164,25 +170,26 @@ size_t hkm_pool_take(struct hkm_heap *heap, const struct hkm_policy *policy, uns
 		pool_resize(pool, class, block_size);
 	while (taken < count) {
 		struct hkm_slab *slab = pool->first;
-		if (slab == NULL) {
+		bool fresh = slab == NULL;
+		if (fresh) {
 			/* A bundle of fresh Large blocks is at most BUNDLE_BYTES: each is a span of its own. */
 			if (taken > 0 && hkm_ace_is_large(class) && (taken + 1) * block_size > BUNDLE_BYTES)
 				break;
-			slab = span_new(heap, policy, class, block_size);
+			slab = span_new(heap, policy, class, pool);
 			if (slab == NULL)
 				break;
-			list_append(pool, slab);
 		} else if (slab->in_use == 0) {
 			count_empty(pool, class, -1);
 		}
 		char *start = hkm_slab_start(slab);
-		for (; slab->free_bits != 0 && taken < count; slab->in_use++) {
-			size_t index = (size_t)__builtin_ctzl(slab->free_bits);
-			slab->free_bits &= slab->free_bits - 1;
-			blocks[taken++] = start + index * block_size;
-		}
-		if (slab->free_bits == 0)
+		uint64_t bits = slab->free_bits;
+		for (; bits != 0 && taken < count; bits &= bits - 1, slab->in_use++)
+			blocks[taken++] = start + (size_t)__builtin_ctzl(bits) * block_size;
+		slab->free_bits = bits;
+		if (bits == 0 && !fresh)
 			list_remove(pool, slab);
+		else if (bits != 0 && fresh)
+			list_append(pool, slab);
 	}
 	hkm_count(&pool->out_bytes, taken * block_size);
 	hkm_lock_release(&pool->lock);

@@ -175,6 +175,15 @@ static __attribute__((noinline)) void *malloc_at(size_t size, const void *site)
 	return block;
 }
 
+/* No cached block of L1: as on a hit, nobody asks for the site. */
+static __attribute__((noinline)) void *malloc_uncached(struct hkm_heap *heap, size_t size)
+{
+	bool zeroed;
+	void *block = hkm_ace_alloc_uncached(heap, size, &zeroed);
+	hkm_free_deferred(heap);
+	return HKM_LIKELY(block != NULL) ? block : allocate_slow(size, NULL);
+}
+
 void *hkm_malloc_slow(size_t size, const void *site)
 {
 	struct hkm_heap *heap = hkm_tls_heap;
@@ -183,7 +192,7 @@ void *hkm_malloc_slow(size_t size, const void *site)
 	/* L1, whose hits deserve a short way. */
 	if (HKM_LIKELY(size - HKM_TINY_MAX - 1 < hkm_sites.direct_sizes)) {
 		void *block = hkm_ace_alloc_cached(heap, size);
-		return HKM_LIKELY(block != NULL) ? block : allocate_slow(size, NULL); /* nobody asks for the site */
+		return HKM_LIKELY(block != NULL) ? block : malloc_uncached(heap, size);
 	}
 	return hkm_sites.in_use ? malloc_at(size, site) : allocate_slow(size, site);
 }
@@ -320,13 +329,23 @@ void hkm_free_slow(void *pointer)
 		hkm_free_deferred(heap);
 }
 
+/* No room for a block of L1 in its cache. */
+static __attribute__((noinline)) void free_uncached(void *pointer, const struct hkm_bin *found, struct hkm_heap *heap)
+{
+	hkm_ace_free_uncached(heap, hkm_ace_marked_cache(heap, found), found, pointer);
+	hkm_free_deferred(heap);
+}
+
 /* Not this heap's Tiny block: L1's hits, which deserve a short way, or whatever else. */
 void hkm_free_other(void *pointer, const struct hkm_bin *found)
 {
 	struct hkm_heap *heap = hkm_tls_heap;
-	if (HKM_UNLIKELY(!hkm_is_mark(found) || !heap->enterable) ||
-	    HKM_UNLIKELY(!hkm_ace_free_cached(heap, found, pointer)))
+	struct hkm_cache *cache = hkm_ace_marked_cache(heap, found);
+	if (HKM_UNLIKELY(!hkm_is_mark(found) || !heap->enterable) || HKM_UNLIKELY(cache->mark != found) ||
+	    HKM_UNLIKELY(!hkm_ace_is_live(pointer)))
 		hkm_free_slow(pointer);
+	else if (HKM_UNLIKELY(!hkm_ace_free_cached(heap, cache, pointer)))
+		free_uncached(pointer, found, heap);
 }
 
 void hkm_free_full(void *pointer, struct hkm_bin *bin)
