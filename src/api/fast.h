@@ -36,10 +36,15 @@ HKM_HOT void *hkm_fast_pop(size_t size)
 	size_t bin_offset = atomic_load_explicit(&hkm_bin_offsets[(size + 7) / 8], memory_order_relaxed);
 	struct hkm_bin *bin = (struct hkm_bin *)((char *)hkm_tls_heap + bin_offset);
 	struct hkm_block *block = bin->head;
+#ifdef __x86_64__
+	__asm__("" : "+a"(block)); /* where it will be returned: gcc would put the bin there, and need another instruction */
+#endif
 	if (HKM_UNLIKELY(block == NULL))
 		return NULL;
-	bin->head = block->next;
+	struct hkm_block *next = block->next;
 	bin->taken++;
+	bin->head = next;
+	__builtin_prefetch(next, 1); /* both its user and the next call here will want it: docs/design/hot-lists.md */
 	return block;
 }
 
