@@ -85,14 +85,17 @@ static void slab_start(struct hkm_slab *slab, unsigned class)
 
 static struct hkm_slab *slab_new(struct hkm_heap *heap, const struct hkm_policy *policy, unsigned class)
 {
-	struct hkm_slab *slab = heap->empty;
+	/* A class that has no slab yet may stay with a few blocks: one that is resident to the last page is not for it. */
+	bool first = hkm_counted(&heap->tiny_counters[class].slabs) == 0;
+	struct hkm_slab **link = &heap->empty;
+	while (*link != NULL && first && (*link)->deep)
+		link = &(*link)->next;
+	struct hkm_slab *slab = *link;
 	if (slab != NULL) {
-		heap->empty = slab->next;
+		*link = slab->next;
 		heap->empty_slabs--;
 	} else {
 		bool zeroed, fresh;
-		/* A class that has no slab yet may stay with a few blocks. */
-		bool first = hkm_counted(&heap->tiny_counters[class].slabs) == 0;
 		slab = hkm_span_alloc(1, first, &zeroed, &fresh);
 		if (slab == NULL)
 			return NULL;

@@ -228,7 +228,11 @@ ISOLATED(the_heap_keeps_as_many_empty_slabs_as_the_policy_says)
 	hkm_heap_leave(heap);
 	hkm_free(second_slab[CAPACITY - 1]);
 	require(heap->empty_slabs == 1 && second->kind == HKM_KIND_NONE, "%u empty slabs", heap->empty_slabs);
+	/* As among free slices: resident to the last page, it is not for the first slab of a class, but for the second. */
 	next = hkm_malloc(40);
+	require(slab_of_block(next) != slab && heap->empty_slabs == 1, "a first slab is resident to the last page");
+	for (size_t i = 0; i < HKM_SLICE_SIZE / 48; i++)
+		next = hkm_malloc(40);
 	require(slab_of_block(next) == slab && heap->empty_slabs == 0, "the empty slab is not used");
 	check(heap);
 }
