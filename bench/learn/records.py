@@ -129,6 +129,13 @@ def learning_of(path):
     return learning if isinstance(learning, dict) else None
 
 
+def parse_profile(text):
+    """{key: value} of a profile (docs/profiles.md): what it says of the policy."""
+    pairs = [line.partition("#")[0].partition("=") for line in text.splitlines()]
+    values = {key.strip(): value.split() for key, _, value in pairs if value.split()}
+    return {key: float(value[0]) for key, value in values.items() if key not in ("windows", "goal")}
+
+
 def text_of(path):
     try:
         return path.read_text(errors="replace")

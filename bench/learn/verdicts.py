@@ -1,8 +1,10 @@
 """verdicts.py - the lines that learning must meet (issue 4, section 2), each judged on the figures
 of one report.
 
-All figures are such that less is better. A ratio is that of two medians over the runs. Where it lies
-nearer to its limit than the runs lie to each other, the verdict is marked "?": run it more often.
+All figures are such that less is better. A ratio is that of two figures over the runs: of times the lower
+quartiles, as the machine's noise only ever adds to them; of all else the medians, as runs that learn differ by
+their own nature, too. Where it lies nearer to its limit than the runs lie to each other, the verdict is
+marked "?": run it more often.
 """
 import sys
 from dataclasses import dataclass
@@ -25,6 +27,8 @@ TIME = "seconds"
 PROCESSOR = "processor"
 MEMORY = "mean_kib"
 SETTLED_MEMORY = "settled_kib"
+GROWTH = "growth_seconds"
+TIMES = (TIME, PROCESSOR, GROWTH)
 
 
 @dataclass
@@ -66,19 +70,27 @@ def finalists(workload):
     return [name for name in runs if name in chosen]
 
 
+def figure(runs, measure):
+    """The runs' figure that is compared, and how far they lie from it, as a part of it; (None, 0) when a run lacks it."""
+    value = figures.median(runs, measure)
+    if value is None or measure not in TIMES:
+        return value, figures.deviation(runs, measure)
+    return figures.lower_quartile(runs, measure), figures.spread(runs, measure)
+
+
 def compare(workload, mine, theirs, measure, limit):
     """The verdict on: the figure of `mine` is at most `limit` times that of `theirs`."""
     verdict = Verdict(workload["name"])
     if theirs is None:
         verdict.text = "no figure of the static settings"
         return verdict
-    values = [figures.median(usable(workload, name), measure) for name in (mine, theirs)]
-    for name, value in zip((mine, theirs), values):
+    measured = [figure(usable(workload, name), measure) for name in (mine, theirs)]
+    for name, (value, _) in zip((mine, theirs), measured):
         if value is None or value <= 0:
             verdict.text = workload["settings"].get(name, {}).get("failed", f"no figure of {name}")
             return verdict
-    ratio = values[0] / values[1]
-    spread = max(figures.deviation(usable(workload, name), measure) for name in (mine, theirs))
+    ratio = measured[0][0] / measured[1][0]
+    spread = max(apart for _, apart in measured)
     verdict.met = ratio <= limit
     doubt = "?" if abs(ratio / limit - 1) < spread else ""
     other = "" if theirs == STATIC else f" of {theirs}'s"
@@ -104,7 +116,7 @@ def learner_cost(workload):
 def growth_time(workload, huge_pages):
     if not huge_pages:
         return Verdict(workload["name"], text="huge pages cannot be had here")
-    return compare(workload, LEARNING, STATIC, "growth_seconds", 0.70)
+    return compare(workload, LEARNING, STATIC, GROWTH, 0.70)
 
 
 # (the line, the workloads it is about or None for all, how it is judged)

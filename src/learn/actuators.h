@@ -40,6 +40,7 @@ struct hkm_learn_settings {
 	unsigned wmax_mid_count, wmax_large_count;
 	double ucb_c;                /* of the bandits */
 	uint64_t wmax_dwell_ms;
+	double most_slowdown;        /* share of the program's processor time that a change may cost, whatever it saves of memory */
 	uint64_t mid_cache_bytes;    /* of a Mid class: what a new dynamic class starts with */
 	uint64_t window_ms;
 };

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "learn/prices.h"
+
 #define LEAST_OPERATIONS 8.0 /* allocations; a window with fewer says nothing */
 #define CONTROL_FIRST 3u     /* windows before the first trial, which also tell the noise */
 #define CONTROL_AGAIN 1u     /* before another one: the last trial's windows, or control, still stand */
@@ -14,6 +16,9 @@
 #define SETTLE 1u            /* windows after a change of the policy that nobody counts */
 #define LEAST_GAIN 0.01      /* share of the objective */
 #define LEAST_HOPE 0.05      /* the same for a promise that is not counted, and where it is frozen */
+#define UNNOTICED_WORK 0.002 /* of the program's processor time */
+#define UNNOTICED_HELD 0.01  /* of the memory held */
+#define UNNOTICED_BYTES 262144.0
 #define NOISE_AT_FIRST 0.1
 #define NOISE_LEAST 0.002
 #define NOISE_MOST 0.5        /* a step beyond is not noise but something that happened */
@@ -59,7 +64,10 @@ static void level_add(struct hkm_level *level, const struct hkm_period *window)
 	else
 		level->weight -= level->weight / LEVEL_MEMORY;
 	level->weight += window->operations;
-	level->mean += (window->objective - level->mean) * window->operations / level->weight;
+	double share = window->operations / level->weight;
+	level->mean += (window->objective - level->mean) * share;
+	level->slow += (window->slow_ns / window->operations - level->slow) * share;
+	level->work += (window->processor_ns / window->operations - level->work) * share;
 }
 
 /* Adds a window to a level, and what it differs from the one before to the estimate of the noise. The mean absolute
@@ -278,11 +286,21 @@ static bool enter_mix(struct hkm_learner *learner, const double mix[HKM_MIX], st
 	return true;
 }
 
+/* What nobody would notice, in the unit of the objective: neither as time, nor as memory. */
+static double unnoticed(const struct hkm_learner *learner)
+{
+	const struct hkm_period *evidence = &learner->actuators.evidence;
+	double time = UNNOTICED_WORK * learner->control.work;
+	double memory = hkm_rent(evidence, UNNOTICED_BYTES + UNNOTICED_HELD * evidence->held);
+	return time < memory ? time : memory;
+}
+
 /* The objective that a proposal must promise to be worth a trial. */
 static double worth_a_trial(const struct hkm_learner *learner)
 {
 	double share = learner->noise / 2 > LEAST_GAIN ? learner->noise / 2 : LEAST_GAIN;
-	return share * learner->control.mean;
+	double least = share * learner->control.mean, trifle = unnoticed(learner);
+	return least > trifle ? least : trifle;
 }
 
 /* Looks for something to try; puts it into learner->trial. */
@@ -384,11 +402,20 @@ static double believed(const struct hkm_learner *learner)
 	return (counted * error + measured * counted * counted) / (error + counted * counted);
 }
 
+/* Whether the trial makes the program slower by more than the goal allows, whatever memory it saves. */
+static bool is_too_slow(const struct hkm_learner *learner)
+{
+	const struct hkm_level *control = &learner->control, *tried = &learner->tried;
+	return control->work > 0 &&
+	       tried->slow - control->slow > learner->actuators.settings.most_slowdown * control->work;
+}
+
 static bool end_trial(struct hkm_learner *learner, uint64_t now_ms, bool kept, const char *why, struct hkm_policy *policy,
 		      struct hkm_decision *decision)
 {
-	double control = learner->control.mean, better = control - learner->tried.mean;
-	hkm_actuators_learn(&learner->actuators, &learner->trial, kept, control > 0 ? better / control : 0);
+	double control = learner->control.mean, better = control > 0 ? 1 - learner->tried.mean / control : 0;
+	/* What is too slow has failed, whatever it has saved. */
+	hkm_actuators_learn(&learner->actuators, &learner->trial, kept, !kept && is_too_slow(learner) ? -1 : better);
 	if (kept) {
 		keep(learner, now_ms, decision);
 		return false;
@@ -407,13 +434,17 @@ static bool step_canary(struct hkm_learner *learner, const struct hkm_period *wi
 	unsigned count = learner->tried.count;
 	bool dwelt = window->now_ms - learner->trial_began_ms >= learner->trial.dwell_ms;
 	bool counted = learner->trial.counted && count >= COUNTED_LEAST && believed(learner) > LEAST_GAIN;
-	bool kept = dwelt && ((better > margin && better > sure) || counted);
+	bool slow = is_too_slow(learner);
+	bool kept = dwelt && !slow && ((better > margin && better > sure) || counted);
 	bool worse = count >= COUNTED_LEAST && better < -(sure + margin);
+	bool dear = slow && count >= COUNTED_LEAST;
 	bool over = dwelt && count >= (better > margin ? TRIAL_LONGEST : TRIAL_MOST);
-	if (!kept && !worse && !over)
+	if (!kept && !worse && !dear && !over)
 		return false;
-	return end_trial(learner, window->now_ms, kept, worse ? "worse than before" : "no better than the noise", policy,
-			 decision);
+	const char *why = worse ? "worse than before" :
+			  slow  ? "it takes the program more time than the goal allows" :
+				  "no better than the noise";
+	return end_trial(learner, window->now_ms, kept, why, policy, decision);
 }
 
 static bool step_frozen(struct hkm_learner *learner, const struct hkm_period *window, struct hkm_policy *policy,

@@ -32,6 +32,8 @@ enum hkm_learner_state {
 /* The objective over some windows: per allocation, so a window counts by its allocations. */
 struct hkm_level {
 	double mean;
+	double slow;    /* of it, nanoseconds in slow paths and page faults */
+	double work;    /* nanoseconds of the program's processor time per allocation; 0: not known */
 	double weight;  /* allocations */
 	double last;    /* window's */
 	unsigned count; /* windows */

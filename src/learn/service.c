@@ -255,6 +255,7 @@ static unsigned parse_candidates(const char *name, const char *list, uint32_t *v
 
 static void read_settings(struct hkm_learn_settings *settings)
 {
+	static const double most_slowdowns[] = { 0.002, 0.01, 0.1 }; /* by goal */
 	*settings = (struct hkm_learn_settings){
 		.cap_rule = (unsigned)hkm_options.cap_learn,
 		.target_hit_mid = (double)hkm_options.target_hit_mid / 1e3,
@@ -265,6 +266,7 @@ static void read_settings(struct hkm_learn_settings *settings)
 		.wmax = hkm_options.wmax_learn == 1,
 		.dynamic = hkm_options.dyn1_auto == 1,
 		.huge_pages = hkm_options.thp_learn == 1,
+		.most_slowdown = most_slowdowns[hkm_options.goal],
 		.mid_cache_bytes = hkm_options.mid_cache_bytes,
 		.ucb_c = (double)hkm_options.ucb_c / 1e3,
 		.wmax_dwell_ms = hkm_options.wmax_dwell_sec * 1000,

@@ -116,7 +116,10 @@ static void collect_process(struct hkm_collection *collection)
 		totals->dynamic_size[i] = hkm_pool_block_size(HKM_DYN1 + i);
 	totals->mid_out = out.mid;
 	totals->large_out = out.large;
-	totals->page_faults = hkm_os_page_faults();
+	struct hkm_os_usage usage;
+	hkm_os_work(&usage);
+	totals->page_faults = usage.page_faults;
+	totals->processor_ns = usage.processor_ns;
 	/* Slices that are neither free nor a slab's are L1's, so all that is mapped and not free is held. */
 	totals->held = spans.mapped - hkm_min(spans.mapped, spans.free_slices * HKM_SLICE_SIZE) + totals->dirty +
 		       big.live_bytes + big.cached_bytes + hkm_meta_held();
@@ -228,6 +231,7 @@ static void count_time(const struct hkm_totals *before, const struct hkm_totals 
 	window->length_ms = difference(before->now_ns, after->now_ns) / 1e6;
 	window->faults = difference(before->page_faults, after->page_faults);
 	window->fault_ns = scale->fault_ns;
+	window->processor_ns = difference(before->processor_ns, after->processor_ns);
 	window->entry_ns = entries > 0 ? slow / entries : 0;
 	window->slow_ns = slow + difference(before->exact_ns, after->exact_ns) + window->faults * scale->fault_ns;
 	/* The system counts a fault of a huge page as one, whatever it costs. */

@@ -24,7 +24,8 @@ struct hkm_totals {
 	uint64_t hits[HKM_ACE_CLASSES], misses[HKM_ACE_CLASSES], ghost_hits[HKM_ACE_CLASSES];
 	uint64_t tiny_allocations, tiny_refills, remote_messages;
 	uint64_t big_hits, big_misses, big_remaps;
-	uint64_t slow_entries, slow_cycles, exact_entries, exact_ns, page_faults; /* as in heap/meter.h */
+	uint64_t slow_entries, slow_cycles, exact_entries, exact_ns; /* as in heap/meter.h */
+	uint64_t page_faults, processor_ns;      /* of the process, as the system counts them */
 	uint64_t span_purged, big_purged;        /* bytes */
 	uint64_t aged, again, late;              /* bytes, of slices and big ranges, as in base/regret.h */
 	uint64_t dirty_again, big_again, dirty_reused, big_reused, fresh;
@@ -63,6 +64,7 @@ struct hkm_period {
 	double slow_ns;     /* in slow paths, page faults included */
 	double entry_ns;    /* mean time of a slow path, page faults and those that are rare and long not included */
 	double fault_ns;    /* of one page fault */
+	double processor_ns; /* of all that the process did */
 	double faults;
 	double objective;   /* J */
 	double held, live;  /* bytes, at its end; of live Mid blocks what was asked for, as far as the histogram tells */

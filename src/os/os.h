@@ -69,15 +69,16 @@ uint64_t hkm_os_random(void);
 /* Writes all of `text` to the file descriptor, as far as possible. */
 void hkm_os_write(int descriptor, const char *text, size_t length);
 
-/* The process: page faults so far, bytes resident now and at most. */
+/* The process: page faults so far, minor and major; nanoseconds of processor time so far, the system's for it included; bytes
+ * resident now and at most. */
 struct hkm_os_usage {
-	uint64_t page_faults;
+	uint64_t page_faults, processor_ns;
 	size_t resident, peak_resident;
 };
 void hkm_os_usage(struct hkm_os_usage *usage);
 
-/* Page faults of the process so far, minor and major; a part of the above, which costs far less. */
-uint64_t hkm_os_page_faults(void);
+/* The same without resident bytes, which are 0: costs far less. */
+void hkm_os_work(struct hkm_os_usage *usage);
 
 /* Nanoseconds of a clock that only grows; fine, some tens of nanoseconds per call. */
 uint64_t hkm_os_now_ns(void);

@@ -274,25 +274,34 @@ static size_t resident_now(void)
 	return pages * hkm_os_page_size();
 }
 
-void hkm_os_usage(struct hkm_os_usage *usage)
+static struct rusage own_usage(struct hkm_os_usage *usage)
 {
 	int saved = errno;
 	struct rusage own = { 0 };
 	getrusage(RUSAGE_SELF, &own);
-	usage->page_faults = (uint64_t)own.ru_minflt + (uint64_t)own.ru_majflt;
+	errno = saved;
+	uint64_t seconds = (uint64_t)own.ru_utime.tv_sec + (uint64_t)own.ru_stime.tv_sec;
+	uint64_t microseconds = (uint64_t)own.ru_utime.tv_usec + (uint64_t)own.ru_stime.tv_usec;
+	*usage = (struct hkm_os_usage){
+		.page_faults = (uint64_t)own.ru_minflt + (uint64_t)own.ru_majflt,
+		.processor_ns = seconds * 1000000000 + microseconds * 1000,
+	};
+	return own;
+}
+
+void hkm_os_work(struct hkm_os_usage *usage)
+{
+	own_usage(usage);
+}
+
+void hkm_os_usage(struct hkm_os_usage *usage)
+{
+	int saved = errno;
+	struct rusage own = own_usage(usage);
 	usage->resident = resident_now();
 	/* The kernel counts the two in different ways, and batches the counts of each processor. */
 	usage->peak_resident = hkm_max((size_t)own.ru_maxrss * 1024, usage->resident);
 	errno = saved;
-}
-
-uint64_t hkm_os_page_faults(void)
-{
-	int saved = errno;
-	struct rusage own = { 0 };
-	getrusage(RUSAGE_SELF, &own);
-	errno = saved;
-	return (uint64_t)own.ru_minflt + (uint64_t)own.ru_majflt;
 }
 
 uint64_t hkm_os_now_ns(void)

@@ -121,6 +121,20 @@ class Records(unittest.TestCase):
         self.assertEqual(records.weighted({"a": 1.0, "b": 4.0}, {"a": 2.0, "b": 1.0}), 2.0)
         self.assertIsNone(records.weighted({}, {"a": 2.0}))
 
+    def test_profile(self):
+        text = "hakmem-profile 1\n# a comment\nwindows = 37\ngoal = balanced\nwmax_mid = 1.600 45\ncache_blocks.1280 = 32 # x\n"
+        self.assertEqual(records.parse_profile(text), {"wmax_mid": 1.6, "cache_blocks.1280": 32.0})
+
+    def test_constants_show_what_most_workloads_have_learned(self):
+        learned = {"a": {"x": 2.0, "y": 7.0}, "b": {"x": 3.0, "y": 5.0}, "c": {"x": 1.0, "y": 5.0}}
+        report = {"shipped": {"x": 1.0, "y": 5.0, "z": 1.0},
+                  "workloads": {name: {"learned": policy} for name, policy in learned.items()}}
+        with contextlib.redirect_stdout(io.StringIO()) as output:
+            harness.print_constants(report)
+        lines = output.getvalue().splitlines()[2:]
+        self.assertEqual([line.split() for line in lines],
+                         [["x", "1", "a", "2,", "b", "3", "<-", "on", "most", "workloads"], ["y", "5", "a", "7"]])
+
     def test_incomplete_output(self):
         with self.assertRaises(ValueError):
             records.parse_output("start 1\nphase steady 0.1\noperations 5\nseconds 1\n")

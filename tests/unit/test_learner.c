@@ -41,6 +41,7 @@ static const struct hkm_learn_settings settings = {
 	.wmax_large = { 1250, 1500, 1750, 2000 },
 	.wmax_large_count = 4,
 	.window_ms = WINDOW_MS,
+	.most_slowdown = 0.01,
 	.mid_cache_bytes = 65536,
 };
 
@@ -261,6 +262,70 @@ ISOLATED(an_odd_size_gets_a_class_of_its_own)
 		plant.policy.dynamic_size[0], plant.policy.dynamic_size[1]);
 	run_windows(&plant, ENOUGH);
 	check_converged(&plant);
+}
+
+/* 100 MiB lie idle for as long as the delay; giving them back sooner saves 16 ns an allocation by the objective, and costs
+ * 5 ns of the program's time. */
+static double work_ns; /* the program's processor time per allocation */
+
+static void dear_memory_plant(struct plant *plant)
+{
+	struct hkm_period *window = &plant->window;
+	bool early = plant->policy.purge_delay_ms < 200;
+
+	window->slow_ns = window->operations * (early ? 6 : 1);
+	window->processor_ns = window->operations * (work_ns + (early ? 5 : 0));
+	window->dirty = (early ? 20 : 100) * (double)MIB;
+	window->held += window->dirty;
+}
+
+ISOLATED(memory_is_saved_where_it_costs_the_program_little)
+{
+	struct plant plant;
+
+	work_ns = 2000;
+	start_plant(&plant, dear_memory_plant, 0.005);
+	run_windows(&plant, ENOUGH);
+	require(plant.policy.purge_delay_ms < 200, "the delay is still %u", plant.policy.purge_delay_ms);
+	require(plant.window.objective < 15, "objective %f", plant.window.objective);
+}
+
+ISOLATED(memory_is_not_saved_where_it_slows_the_program_down)
+{
+	struct plant plant;
+
+	work_ns = 100;
+	start_plant(&plant, dear_memory_plant, 0.005);
+	run_windows(&plant, 2 * ENOUGH);
+	check_converged(&plant);
+	require(plant.tries > 0 && plant.keeps == 0, "%u tries, %u kept", plant.tries, plant.keeps);
+	require(plant.policy.purge_delay_ms == 200, "delay %u", plant.policy.purge_delay_ms);
+}
+
+/* A tenth of the objective, which is 0.05 ns an allocation and 250 KiB. */
+static void trifle_plant(struct plant *plant)
+{
+	struct hkm_period *window = &plant->window;
+	bool early = plant->policy.purge_delay_ms < 200;
+
+	window->slow_ns = window->operations * 0.1;
+	window->processor_ns = window->operations * work_ns;
+	window->dirty = (early ? 0 : 300) * 1024.0;
+	window->held += (double)MIB + window->dirty;
+}
+
+ISOLATED(what_nobody_would_notice_is_not_tried)
+{
+	struct plant plant;
+
+	work_ns = 0; /* not known */
+	start_plant(&plant, trifle_plant, 0.001);
+	run_windows(&plant, ENOUGH);
+	require(plant.tries > 0, "the plant is no task");
+	work_ns = 50;
+	start_plant(&plant, trifle_plant, 0.001);
+	run_windows(&plant, ENOUGH);
+	require(plant.tries == 0, "%u tries", plant.tries);
 }
 
 /* A learner that starts in a running process, a child of fork say: counters of the whole life are not one window's. */
@@ -590,6 +655,9 @@ int main(void)
 		cmocka_unit_test(a_cache_does_not_grow_beyond_the_budget),
 		cmocka_unit_test(the_seeds_step_goes_by_the_hit_rate_alone),
 		cmocka_unit_test(an_odd_size_gets_a_class_of_its_own),
+		cmocka_unit_test(memory_is_saved_where_it_costs_the_program_little),
+		cmocka_unit_test(memory_is_not_saved_where_it_slows_the_program_down),
+		cmocka_unit_test(what_nobody_would_notice_is_not_tried),
 		cmocka_unit_test(what_was_before_the_first_window_is_no_demand),
 		cmocka_unit_test(what_does_not_help_is_rolled_back_and_no_longer_tried),
 		cmocka_unit_test(where_nothing_is_the_matter_nothing_is_changed),
