@@ -71,6 +71,27 @@ struct hkm_pool_bytes {
 };
 struct hkm_pool_bytes hkm_pool_out(void);
 
+/* What the empty spans are good for that the pool of a class keeps. Any thread; advice. */
+struct hkm_pool_kept {
+	uint64_t hits;       /* spans that would have been made, had half as many been kept */
+	uint64_t ghost_hits; /* spans that were made, and would not have been, had hkm_pool_more been kept */
+	uint64_t surplus;    /* bytes in spans that would not be there then */
+};
+struct hkm_pool_kept hkm_pool_kept(unsigned class);
+
+/* Pools count that from now on. Called by the learner's start, before the first block of L1. */
+void hkm_pool_meter_all(void);
+
+/* So many more than `spans`, the policy's, would the pool keep that ghost hits are of: as many again, but enough to
+ * tell what the first ones are worth. */
+static inline uint32_t hkm_pool_more(uint32_t spans)
+{
+	return (uint32_t)hkm_max(spans, 4);
+}
+
+/* Slices of a span of a class with blocks of `size` bytes. */
+size_t hkm_pool_span_slices(unsigned class, uint32_t size);
+
 /* A Large block that is out has another size now. */
 void hkm_pool_note_resize(uint32_t old_size, uint32_t new_size);
 

@@ -19,9 +19,18 @@ struct pool {
 	uint16_t slices, capacity;     /* likewise */
 	bool idle;                     /* nothing was taken since hkm_pool_release_idle */
 	hkm_counter out_bytes;         /* in blocks taken and not given back; below 0 where hkm_ace_resize moved some */
+
+	/* What it is worth to keep empty spans, if metered. A free block serves as well as any other, so a pool that kept
+	 * fewer spans, or more, differs from this one by so many spans full of free blocks, and by nothing else. */
+	uint32_t room;          /* free blocks in the listed spans */
+	uint32_t surplus;       /* spans here that a pool which keeps half as many would not have */
+	uint32_t ghosts;        /* spans gone that a pool which keeps more would still have */
+	hkm_counter hits;       /* spans that a pool which keeps half as many would have made beyond those made here */
+	hkm_counter ghost_hits; /* spans made that a pool which keeps more would not have made */
 };
 
 static struct pool pools[HKM_ACE_CLASSES];
+static bool metered; /* written while the process starts */
 
 /* Empty spans in all Mid and all Large pools: written under different pools' locks, hence atomic; relaxed,
  * as a budget may be off by one for a moment. */
@@ -45,11 +54,15 @@ static void list_append(struct pool *pool, struct hkm_slab *slab)
 	else
 		pool->first = slab;
 	pool->last = slab;
+	if (HKM_UNLIKELY(metered))
+		pool->room += slab->capacity - slab->in_use;
 }
 
 static void list_remove(struct pool *pool, struct hkm_slab *slab)
 {
 	slab->listed = 0;
+	if (HKM_UNLIKELY(metered))
+		pool->room -= slab->capacity - slab->in_use;
 	if (slab->prev != NULL)
 		slab->prev->next = slab->next;
 	else
@@ -75,7 +88,7 @@ static size_t span_tail(size_t slices, uint32_t size)
 /* Slices of a span of `size`-byte blocks: one block for Large; for static Mid classes the fewest whose tail wastes at
  * most 1/32, and at least two from 4 KiB on. A DYN class is there to save memory, so it takes the span that wastes
  * least. At most 64 blocks. */
-static size_t span_slices(unsigned class, uint32_t size)
+size_t hkm_pool_span_slices(unsigned class, uint32_t size)
 {
 	if (hkm_ace_is_large(class))
 		return (size + HKM_SLICE_SIZE - 1) >> HKM_SLICE_SHIFT;
@@ -99,8 +112,8 @@ void hkm_pool_mark(struct hkm_slab *slab)
 		hkm_span_set_bin(slab + i, mark);
 }
 
-static struct hkm_slab *span_new(struct hkm_heap *heap, const struct hkm_policy *policy, unsigned class,
-				 const struct pool *pool)
+HKM_HOT struct hkm_slab *span_new(struct hkm_heap *heap, const struct hkm_policy *policy, unsigned class,
+				  const struct pool *pool)
 {
 	bool zeroed, fresh;
 	size_t slices = pool->slices;
@@ -138,20 +151,51 @@ static void span_drop(struct hkm_slab *slab)
 	hkm_span_free(slab);
 }
 
+/* Gives a kept span back. */
+static void drop_empty(struct pool *pool, unsigned class, struct hkm_slab *slab)
+{
+	list_remove(pool, slab);
+	count_empty(pool, class, -1);
+	pool->surplus -= pool->surplus > 0;
+	span_drop(slab);
+}
+
+/* A span that a pool which keeps more would have. */
+HKM_SLOW static struct hkm_slab *span_of_ghost(struct hkm_heap *heap, const struct hkm_policy *policy, unsigned class,
+					       struct pool *pool)
+{
+	uint64_t started = heap->metered ? hkm_meter_begin_part(&heap->meter) : 0;
+	struct hkm_slab *slab = span_new(heap, policy, class, pool);
+	if (started != 0)
+		hkm_price_add(&heap->meter.spans, hkm_cycles() - started);
+	pool->ghosts--;
+	hkm_count(&pool->ghost_hits, 1);
+	return slab;
+}
+
+/* Blocks were taken: a pool that keeps half as many empty spans may have had to make some. */
+static void count_hits(struct pool *pool)
+{
+	for (; pool->room < pool->surplus * pool->capacity; pool->surplus--)
+		hkm_count(&pool->hits, 1);
+}
+
 /* The class serves its size for the first time, or, a DYN class, another size from now on: its empty spans go, the others
  * are forgotten until their last block comes back. */
 static void pool_resize(struct pool *pool, unsigned class, uint32_t block_size)
 {
 	while (pool->first != NULL) {
 		struct hkm_slab *slab = pool->first;
-		list_remove(pool, slab);
-		if (slab->in_use == 0) {
-			count_empty(pool, class, -1);
-			span_drop(slab);
-		}
+		if (slab->in_use == 0)
+			drop_empty(pool, class, slab);
+		else
+			list_remove(pool, slab);
 	}
+	HKM_ASSERT(pool->room == 0 && pool->empty == 0);
+	pool->surplus = pool->ghosts = 0;
 	bool large = hkm_ace_is_large(class);
-	size_t slices = span_slices(class, block_size), capacity = large ? 1 : (slices << HKM_SLICE_SHIFT) / block_size;
+	size_t slices = hkm_pool_span_slices(class, block_size);
+	size_t capacity = large ? 1 : (slices << HKM_SLICE_SHIFT) / block_size;
 	HKM_ASSERT(capacity >= 1 && capacity <= 64);
 	pool->block_size = block_size;
 	pool->slices = (uint16_t)slices;
@@ -175,7 +219,8 @@ size_t hkm_pool_take(struct hkm_heap *heap, const struct hkm_policy *policy, uns
 			/* A bundle of fresh Large blocks is at most BUNDLE_BYTES: each is a span of its own. */
 			if (taken > 0 && hkm_ace_is_large(class) && (taken + 1) * block_size > BUNDLE_BYTES)
 				break;
-			slab = span_new(heap, policy, class, pool);
+			slab = HKM_LIKELY(pool->ghosts == 0) ? span_new(heap, policy, class, pool) :
+							       span_of_ghost(heap, policy, class, pool);
 			if (slab == NULL)
 				break;
 		} else if (slab->in_use == 0) {
@@ -183,17 +228,36 @@ size_t hkm_pool_take(struct hkm_heap *heap, const struct hkm_policy *policy, uns
 		}
 		char *start = hkm_slab_start(slab);
 		uint64_t bits = slab->free_bits;
+		uint32_t in_use = slab->in_use;
 		for (; bits != 0 && taken < count; bits &= bits - 1, slab->in_use++)
 			blocks[taken++] = start + (size_t)__builtin_ctzl(bits) * block_size;
 		slab->free_bits = bits;
+		if (HKM_UNLIKELY(metered) && !fresh)
+			pool->room -= slab->in_use - in_use;
 		if (bits == 0 && !fresh)
 			list_remove(pool, slab);
 		else if (bits != 0 && fresh)
 			list_append(pool, slab);
 	}
+	if (HKM_UNLIKELY(metered))
+		count_hits(pool);
 	hkm_count(&pool->out_bytes, taken * block_size);
 	hkm_lock_release(&pool->lock);
 	return taken;
+}
+
+/* A span has become empty, and is kept. */
+static void note_kept(struct pool *pool, const struct hkm_policy *policy, unsigned class)
+{
+	/* Those of the surplus that are in use come back first, as far as one can tell. */
+	pool->surplus += pool->surplus + policy->pool_spans[class] / 2 < pool->empty;
+}
+
+/* A span has become empty, and goes. If that is for the pool's own bound, it is a ghost. */
+static void note_dropped(struct pool *pool, const struct hkm_policy *policy, unsigned class, uint32_t budget)
+{
+	if (atomic_load_explicit(kept_of(class), memory_order_relaxed) < budget)
+		pool->ghosts = (uint32_t)hkm_min(pool->ghosts + 1, hkm_pool_more(policy->pool_spans[class]));
 }
 
 static void give_one(struct pool *pool, const struct hkm_policy *policy, unsigned class, void *block)
@@ -204,6 +268,8 @@ static void give_one(struct pool *pool, const struct hkm_policy *policy, unsigne
 	HKM_ASSERT((slab->free_bits & bit) == 0 && slab->in_use > 0);
 	slab->free_bits |= bit;
 	slab->in_use--;
+	if (HKM_UNLIKELY(metered))
+		pool->room += slab->listed;
 	hkm_count(&pool->out_bytes, -(uint64_t)slab->block_size);
 	bool current = slab->block_size == pool->block_size;
 	if (slab->in_use == 0) {
@@ -211,7 +277,11 @@ static void give_one(struct pool *pool, const struct hkm_policy *policy, unsigne
 		if (current && pool->empty < policy->pool_spans[class] &&
 		    atomic_load_explicit(kept_of(class), memory_order_relaxed) < budget) {
 			count_empty(pool, class, 1);
+			if (HKM_UNLIKELY(metered))
+				note_kept(pool, policy, class);
 		} else {
+			if (HKM_UNLIKELY(metered) && current)
+				note_dropped(pool, policy, class, budget);
 			if (slab->listed)
 				list_remove(pool, slab);
 			span_drop(slab);
@@ -236,14 +306,13 @@ void hkm_pool_release_idle(bool all)
 	for (unsigned class = 0; class < HKM_ACE_CLASSES; class++) {
 		struct pool *pool = &pools[class];
 		hkm_lock_acquire(&pool->lock);
+		if (pool->idle || all)
+			pool->ghosts = 0; /* a pool that keeps more would give them back now */
 		if (pool->empty > 0 && (pool->idle || all)) {
 			for (struct hkm_slab *slab = pool->first, *next; slab != NULL; slab = next) {
 				next = slab->next;
-				if (slab->in_use == 0) {
-					list_remove(pool, slab);
-					count_empty(pool, class, -1);
-					span_drop(slab);
-				}
+				if (slab->in_use == 0)
+					drop_empty(pool, class, slab);
 			}
 		}
 		pool->idle = true;
@@ -296,6 +365,18 @@ struct hkm_pool_bytes hkm_pool_out(void)
 	for (unsigned class = 0; class < HKM_ACE_CLASSES; class++)
 		*(hkm_ace_is_large(class) ? &out.large : &out.mid) += hkm_counted(&pools[class].out_bytes);
 	return out;
+}
+
+void hkm_pool_meter_all(void)
+{
+	metered = true;
+}
+
+HKM_RACY struct hkm_pool_kept hkm_pool_kept(unsigned class)
+{
+	const struct pool *pool = &pools[class];
+	return (struct hkm_pool_kept){ .hits = hkm_counted(&pool->hits), .ghost_hits = hkm_counted(&pool->ghost_hits),
+				       .surplus = (uint64_t)pool->surplus * pool->slices * HKM_SLICE_SIZE };
 }
 
 void hkm_pool_note_resize(uint32_t old_size, uint32_t new_size)

@@ -47,6 +47,25 @@ static bool propose_capacity(struct hkm_actuators *actuators, const struct hkm_p
 	return bytes != 0;
 }
 
+static bool propose_pools(const struct hkm_actuators *actuators, const struct hkm_period *window,
+			  const struct hkm_policy *base, int direction, struct hkm_proposal *proposal)
+{
+	*proposal = (struct hkm_proposal){
+		.direction = direction,
+		.what = "pool_spans",
+		.why = direction > 0 ? "spans that are given back and made anew" : "spans that are kept empty",
+		.settle_ms = hkm_settle_ms(actuators, base),
+		.counted = true,
+		.policy = *base,
+	};
+	proposal->gain = hkm_capacity_change_pools(actuators, window, direction, &proposal->policy);
+	for (unsigned class = 0; class < HKM_ACE_CLASSES; class++) {
+		proposal->from += base->pool_spans[class];
+		proposal->to += proposal->policy.pool_spans[class];
+	}
+	return proposal->to != proposal->from;
+}
+
 /* The settings that bandits choose from. Arm 0 is the value that the policy started with. */
 static uint64_t arm_value(const struct hkm_actuators *actuators, unsigned actuator, unsigned arm)
 {
@@ -261,6 +280,8 @@ static bool propose(struct hkm_actuators *actuators, const struct hkm_period *wi
 		return hkm_ladder_propose(actuators, window, base, actuator - HKM_ACTUATOR_LADDERS, direction, proposal);
 	if (actuator == HKM_ACTUATOR_CAP)
 		return propose_capacity(actuators, window, base, direction, proposal);
+	if (actuator == HKM_ACTUATOR_POOLS)
+		return propose_pools(actuators, window, base, direction, proposal);
 	if (direction < 0)
 		return false;
 	switch (actuator) {

@@ -19,7 +19,8 @@ static unsigned next_in_line(const double *gains, const double *costs, unsigned 
 	return best;
 }
 
-void hkm_budget_fill(const double *gains, const double *costs, unsigned n, double budget, uint32_t *capacities)
+void hkm_budget_fill(const double *gains, const double *costs, unsigned n, double budget, uint32_t units,
+		     uint32_t *capacities)
 {
 	uint32_t most[HKM_BUDGET_MOST];
 	HKM_ASSERT(n <= HKM_BUDGET_MOST);
@@ -28,7 +29,7 @@ void hkm_budget_fill(const double *gains, const double *costs, unsigned n, doubl
 		capacities[i] = 0;
 	}
 	unsigned next;
-	while ((next = next_in_line(gains, costs, n, budget, most, capacities)) < n) {
+	for (; units > 0 && (next = next_in_line(gains, costs, n, budget, most, capacities)) < n; units--) {
 		capacities[next]++;
 		budget -= costs[next];
 	}

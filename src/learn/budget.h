@@ -11,10 +11,14 @@
 
 #define HKM_BUDGET_MOST 64u
 
+#define HKM_BUDGET_UNITS UINT32_MAX
+
 /* `capacities` holds the most units of each of the n (up to HKM_BUDGET_MOST) and receives what is granted.
  *   gains   of the first unit, any unit of measure; 0 or less: none
  *   costs   of each unit, > 0, in the budget's unit
+ *   units   most of them in all; HKM_BUDGET_UNITS: no bound
  * The costs of what is granted are never more than the budget. */
-void hkm_budget_fill(const double *gains, const double *costs, unsigned n, double budget, uint32_t *capacities);
+void hkm_budget_fill(const double *gains, const double *costs, unsigned n, double budget, uint32_t units,
+		     uint32_t *capacities);
 
 #endif

@@ -25,6 +25,14 @@ static void put_head(struct hkm_text *text, const struct hkm_report *report, con
 		     report->windows, state_name(report), what);
 }
 
+static double sum(const double classes[HKM_ACE_CLASSES])
+{
+	double all = 0;
+	for (unsigned class = 0; class < HKM_ACE_CLASSES; class++)
+		all += classes[class];
+	return all;
+}
+
 void hkm_explain_window(struct hkm_text *text, const struct hkm_report *report)
 {
 	const struct hkm_period *window = report->window;
@@ -42,6 +50,10 @@ void hkm_explain_window(struct hkm_text *text, const struct hkm_report *report)
 	put_member(text, "reused", window->dirty_reused + window->big_reused);
 	put_member(text, "reused_late", window->late);
 	put_member(text, "surplus_asked_again", window->dirty_again + window->big_again);
+	put_member(text, "pool_hits", sum(window->pool_hits));
+	put_member(text, "pool_ghost_hits", sum(window->pool_ghosts));
+	put_member(text, "pool_surplus_bytes", sum(window->pool_surplus));
+	put_member(text, "span_ns", window->spans_timed > 0 ? window->span_ns / window->spans_timed : 0);
 	hkm_text_put(text, "}\n");
 }
 
@@ -72,15 +84,22 @@ void hkm_explain_decision(struct hkm_text *text, const struct hkm_report *report
 
 /* ---- The statistics ------------------------------------------------------------------------------------------ */
 
+static void put_classes(struct hkm_text *text, const char *name, const uint16_t classes[HKM_ACE_CLASSES])
+{
+	hkm_text_put(text, ",\"%s\":[", name);
+	for (unsigned class = 0; class < HKM_ACE_CLASSES; class++)
+		hkm_text_put(text, "%s%u", class == 0 ? "" : ",", (unsigned)classes[class]);
+	hkm_text_put(text, "]");
+}
+
 static void put_policy(struct hkm_text *text, const struct hkm_policy *policy)
 {
 	hkm_text_put(text, ",\"policy\":{\"generation\":%lu", policy->generation);
 #define HKM_POLICY_FIELD(option, member) hkm_text_put(text, ",\"" #option "\":%lu", (uint64_t)policy->member);
 #include "policy/fields.def"
-	hkm_text_put(text, ",\"cache_blocks\":[");
-	for (unsigned class = 0; class < HKM_ACE_CLASSES; class++)
-		hkm_text_put(text, "%s%u", class == 0 ? "" : ",", (unsigned)policy->cache_blocks[class]);
-	hkm_text_put(text, "]}");
+	put_classes(text, "cache_blocks", policy->cache_blocks);
+	put_classes(text, "pool_spans", policy->pool_spans);
+	hkm_text_put(text, "}");
 }
 
 void hkm_explain_json(struct hkm_text *text, const struct hkm_report *report)

@@ -4,6 +4,7 @@
 #include <sched.h>
 #include <string.h>
 
+#include "ace/ace.h"
 #include "core/options.h"
 #include "core/report.h"
 #include "learn/explain.h"
@@ -315,6 +316,7 @@ static void start(void)
 	service.lambda = hkm_lambda((unsigned)hkm_options.goal);
 	service.scale.fault_ns = hkm_measure_fault_ns();
 	hkm_heap_meter_all();
+	hkm_pool_meter_all();
 	begin();
 }
 

@@ -57,6 +57,16 @@ HKM_RACY static void collect_demand(const struct hkm_meter *meter, struct hkm_to
 	}
 }
 
+HKM_RACY static void collect_pools(struct hkm_totals *totals)
+{
+	for (unsigned class = 0; class < HKM_ACE_CLASSES; class++) {
+		struct hkm_pool_kept kept = hkm_pool_kept(class);
+		totals->pool_hits[class] = kept.hits;
+		totals->pool_ghosts[class] = kept.ghost_hits;
+		totals->pool_surplus[class] = kept.surplus;
+	}
+}
+
 /* The last slow paths of a heap. Some may have been seen in the collection before: a heap that is seldom in one says
  * the same again, which is right for what quantiles of recent ones are asked for. */
 HKM_RACY static void collect_samples(const struct hkm_meter *meter, struct hkm_collection *collection)
@@ -75,6 +85,8 @@ HKM_RACY static void collect_heap(const struct hkm_heap *heap, struct hkm_collec
 	totals->slow_cycles += hkm_counted(&heap->meter.cycles);
 	totals->exact_entries += hkm_counted(&heap->meter.exact);
 	totals->exact_ns += hkm_counted(&heap->meter.exact_ns);
+	totals->spans_timed += hkm_counted(&heap->meter.spans.count);
+	totals->span_cycles += hkm_counted(&heap->meter.spans.cycles);
 	totals->remote_messages += hkm_counted(&heap->counters.remote_messages);
 	totals->empty_slabs += heap->empty_slabs * HKM_SLICE_SIZE;
 	collect_tiny(heap, collection);
@@ -90,6 +102,7 @@ static void collect_process(struct hkm_collection *collection)
 	struct hkm_big_stats big;
 	struct hkm_span_stats spans;
 	struct hkm_pool_bytes out = hkm_pool_out();
+	collect_pools(totals);
 	hkm_big_stats(&big);
 	hkm_span_stats(&spans);
 	totals->big_hits = big.hits;
@@ -210,6 +223,9 @@ static void count_classes(const struct hkm_totals *before, const struct hkm_tota
 		window->hits[class] = difference(before->hits[class], after->hits[class]);
 		window->misses[class] = difference(before->misses[class], after->misses[class]);
 		window->ghost_hits[class] = difference(before->ghost_hits[class], after->ghost_hits[class]);
+		window->pool_hits[class] = difference(before->pool_hits[class], after->pool_hits[class]);
+		window->pool_ghosts[class] = difference(before->pool_ghosts[class], after->pool_ghosts[class]);
+		window->pool_surplus[class] = (double)after->pool_surplus[class];
 		double requests = window->hits[class] + window->misses[class];
 		if (hkm_ace_is_large(class))
 			window->large_requests += requests;
@@ -234,6 +250,8 @@ static void count_time(const struct hkm_totals *before, const struct hkm_totals 
 	window->processor_ns = difference(before->processor_ns, after->processor_ns);
 	window->entry_ns = entries > 0 ? slow / entries : 0;
 	window->slow_ns = slow + difference(before->exact_ns, after->exact_ns) + window->faults * scale->fault_ns;
+	window->spans_timed = difference(before->spans_timed, after->spans_timed);
+	window->span_ns = difference(before->span_cycles, after->span_cycles) * scale->ns_per_cycle;
 	/* The system counts a fault of a huge page as one, whatever it costs. */
 	double unseen = difference(before->huge, after->huge) - difference(before->probed, after->probed);
 	if (unseen > 0 && after->probed > 0)

@@ -22,7 +22,9 @@
 struct hkm_totals {
 	uint64_t now_ms, now_ns, cycles; /* the same moment by three clocks */
 	uint64_t hits[HKM_ACE_CLASSES], misses[HKM_ACE_CLASSES], ghost_hits[HKM_ACE_CLASSES];
+	uint64_t pool_hits[HKM_ACE_CLASSES], pool_ghosts[HKM_ACE_CLASSES]; /* spans, as in ace/ace.h */
 	uint64_t tiny_allocations, tiny_refills, remote_messages;
+	uint64_t spans_timed, span_cycles; /* as in heap/meter.h */
 	uint64_t big_hits, big_misses, big_remaps;
 	uint64_t slow_entries, slow_cycles, exact_entries, exact_ns; /* as in heap/meter.h */
 	uint64_t page_faults, processor_ns;      /* of the process, as the system counts them */
@@ -40,6 +42,7 @@ struct hkm_totals {
 	uint64_t heaps, threads;
 	uint64_t held, live;
 	uint64_t dirty, big_cached, big_live, mid_out, large_out, cached, empty_slabs;
+	uint64_t pool_surplus[HKM_ACE_CLASSES]; /* as in ace/ace.h */
 };
 
 /* Collecting in progress. `heap` is the next one to look at; NULL: all have been. */
@@ -70,6 +73,10 @@ struct hkm_period {
 	double held, live;  /* bytes, at its end; of live Mid blocks what was asked for, as far as the histogram tells */
 	double lambda;      /* nanoseconds per allocation and MiB */
 	double hits[HKM_ACE_CLASSES], misses[HKM_ACE_CLASSES], ghost_hits[HKM_ACE_CLASSES];
+	/* By class: spans that would have been made, had pools kept half as many empty ones; bytes in spans that would not be
+	 * there then, at its end; spans made that would not have been, had they kept more. */
+	double pool_hits[HKM_ACE_CLASSES], pool_surplus[HKM_ACE_CLASSES], pool_ghosts[HKM_ACE_CLASSES];
+	double spans_timed, span_ns; /* spans made that could have been kept, of those that were timed; the time it took */
 	double mid_requests, large_requests, tiny_requests, big_requests; /* allocations, by layer */
 	double refills, remote_messages, big_misses, purged; /* purged: bytes */
 	/* Bytes of free memory, as in base/regret.h: given back because of their age and of those asked for again soon; given

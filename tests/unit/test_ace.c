@@ -14,6 +14,7 @@ static struct hkm_policy policy;
 static void start(void)
 {
 	heap = quiet_heap();
+	hkm_pool_meter_all();
 	hkm_policy_copy(&policy);
 	policy.dynamic_size[0] = policy.dynamic_size[1] = 0;
 	policy.cache_start = UINT32_MAX; /* caches may be full at once */
@@ -403,6 +404,157 @@ ISOLATED(idle_spans_go_and_used_ones_stay)
 	require(spans_of(class_size(6000)).spans == 1, "a span went that had just been used");
 }
 
+/* ---- What empty spans are worth --------------------------------------------------- */
+
+/* The pool of a class as the policy says, without a cache before it. */
+static void keep_spans(size_t size, uint16_t pool_spans, uint32_t budget)
+{
+	policy.cache_blocks[hkm_ace_class(size)] = 0;
+	policy.pool_spans[hkm_ace_class(size)] = pool_spans;
+	policy.budget_mid = policy.budget_large = budget;
+	impose(heap, &policy);
+}
+
+static void check_kept(size_t size, uint64_t hits, uint64_t ghost_hits)
+{
+	struct hkm_pool_kept kept = hkm_pool_kept(hkm_ace_class(size));
+
+	require(kept.hits == hits && kept.ghost_hits == ghost_hits, "%zu: %zu hits and %zu ghost hits, not %zu and %zu", size,
+		(size_t)kept.hits, (size_t)kept.ghost_hits, (size_t)hits, (size_t)ghost_hits);
+}
+
+ISOLATED(a_span_that_went_and_is_made_again_is_a_ghost_hit)
+{
+	size_t size = 100000;
+
+	start();
+	keep_spans(size, 8, 100);
+	take_many(size, 30);
+	check_kept(size, 0, 0);
+	free_many(30);
+	require(hkm_pool_kept(hkm_ace_class(size)).surplus == 4 * 4 * HKM_SLICE_SIZE, "%zu bytes are surplus",
+		(size_t)hkm_pool_kept(hkm_ace_class(size)).surplus);
+	take_many(size, 30);
+	check_kept(size, 4, 8); /* of 22, those that a pool of twice the size would have kept */
+	require(hkm_pool_kept(hkm_ace_class(size)).surplus == 0, "something is surplus that is in use");
+	keep_spans(size, 0, 100);
+	free_many(30);
+	take_many(size, 30);
+	check_kept(size, 4, 12); /* as if four more were kept where there is none */
+}
+
+ISOLATED(ghosts_of_an_idle_pool_are_forgotten)
+{
+	size_t size = 100000;
+
+	start();
+	keep_spans(size, 2, 100);
+	take_many(size, 20);
+	free_many(20);
+	hkm_pool_release_idle(false);
+	take_many(size, 3);
+	check_kept(size, 1, 1); /* not idle: it has been taken from */
+	free_many(3);
+	hkm_pool_release_idle(false);
+	hkm_pool_release_idle(false);
+	take_many(size, 20);
+	check_kept(size, 1, 1);
+}
+
+/* More of them would not be kept either. */
+ISOLATED(what_the_budget_does_not_allow_is_no_ghost)
+{
+	size_t size = 100000;
+
+	start();
+	keep_spans(size, 4, 2);
+	take_many(size, 20);
+	free_many(20);
+	take_many(size, 20);
+	check_kept(size, 0, 0);
+}
+
+/* Large blocks are spans of their own: what pools that keep more, or fewer, would have made can be counted here. */
+ISOLATED(hits_and_ghost_hits_are_what_other_pools_would_have_made)
+{
+	struct random_source random = { 11 };
+	unsigned class = hkm_ace_class(100000);
+	uint32_t kept = 0, kept_by_more = 0, kept_by_half = 0;
+	uint64_t made = 0, made_by_more = 0, made_by_half = 0;
+	size_t out = 0;
+
+	start();
+	keep_spans(100000, 5, 1000);
+	for (size_t step = 0; step < 20000; step++) {
+		const struct hkm_policy *current = hkm_heap_enter(heap);
+
+		if (out < 40 && (out == 0 || random_between(&random, 0, 1) == 0)) {
+			require(hkm_pool_take(heap, current, class, hkm_ace_static_size(class), &many[out++], 1) == 1, "no memory");
+			made += kept == 0;
+			made_by_more += kept_by_more == 0;
+			made_by_half += kept_by_half == 0;
+			kept -= kept > 0;
+			kept_by_more -= kept_by_more > 0;
+			kept_by_half -= kept_by_half > 0;
+		} else {
+			hkm_pool_give(current, class, &many[--out], 1);
+			kept += kept < 5;
+			kept_by_more += kept_by_more < 5 + hkm_pool_more(5);
+			kept_by_half += kept_by_half < 5 / 2;
+		}
+		hkm_heap_leave(heap);
+	}
+	require(made_by_more < made && made < made_by_half, "the test tests nothing");
+	check_kept(100000, made_by_half - made, made - made_by_more);
+}
+
+/* A kept span of several blocks serves when the others have no room left, in whatever order they are used. */
+ISOLATED(an_empty_span_among_others_with_room_serves_nothing)
+{
+	size_t size = 3000, blocks;
+
+	start();
+	keep_spans(size, 1, 100);
+	take_many(size, 1);
+	blocks = slab_of_block(many[0])->capacity;
+	for (size_t i = 1; i < 2 * blocks; i++)
+		many[i] = hkm_malloc(size);
+	/* The first span has had room for longer, so it is taken from first; then it is empty. */
+	hkm_free(many[0]);
+	hkm_free(many[blocks]);
+	for (size_t i = 1; i < blocks; i++)
+		hkm_free(many[i]);
+	require(hkm_pool_kept(hkm_ace_class(size)).surplus > 0, "no span is kept");
+	for (size_t i = 0; i < 10; i++) {
+		void *block = hkm_malloc(size);
+
+		require(slab_of_block(block) == slab_of_block(many[0]), "the empty span is not the first");
+		hkm_free(block);
+	}
+	check_kept(size, 0, 0);
+	take_many(size, 1);
+	check_kept(size, 0, 0);
+	take_many(size, blocks);
+	check_kept(size, 1, 0);
+}
+
+ISOLATED(making_a_span_that_could_have_been_kept_is_timed)
+{
+	start();
+	keep_spans(100000, 0, 100);
+	heap->metered = true;
+	take_many(100000, 100);
+	require(hkm_counted(&heap->meter.spans.count) == 0, "spans were timed that nobody could have kept");
+	for (size_t i = 0; i < 1000; i++) {
+		free_many(4);
+		take_many(100000, 4);
+	}
+	/* A free is a slow path, too. */
+	require(hkm_counted(&heap->meter.spans.count) >= 15 && hkm_counted(&heap->meter.spans.count) <= 65 &&
+			hkm_counted(&heap->meter.spans.cycles) > 0, "%zu of 4000 were timed",
+		(size_t)hkm_counted(&heap->meter.spans.count));
+}
+
 ISOLATED(decay_returns_what_was_not_needed)
 {
 	struct hkm_cache *cache;
@@ -728,6 +880,12 @@ int main(void)
 		cmocka_unit_test(pools_keep_as_many_empty_spans_as_the_policy_says),
 		cmocka_unit_test(the_budget_is_for_all_classes_together),
 		cmocka_unit_test(idle_spans_go_and_used_ones_stay),
+		cmocka_unit_test(a_span_that_went_and_is_made_again_is_a_ghost_hit),
+		cmocka_unit_test(ghosts_of_an_idle_pool_are_forgotten),
+		cmocka_unit_test(what_the_budget_does_not_allow_is_no_ghost),
+		cmocka_unit_test(hits_and_ghost_hits_are_what_other_pools_would_have_made),
+		cmocka_unit_test(an_empty_span_among_others_with_room_serves_nothing),
+		cmocka_unit_test(making_a_span_that_could_have_been_kept_is_timed),
 		cmocka_unit_test(decay_returns_what_was_not_needed),
 		cmocka_unit_test(every_span_counts_exactly),
 		cmocka_unit_test(large_blocks_are_resized_in_place),

@@ -235,6 +235,214 @@ ISOLATED(the_seeds_step_goes_by_the_hit_rate_alone)
 	require(policy.cache_blocks[high] == before_high - step.cap_step_mid, "%u", policy.cache_blocks[high]);
 }
 
+/* ---- Pools ---- */
+
+/* Rounds of so many blocks of 112 KiB, beyond what caches hold: freed all, then allocated all. A span that is made and
+ * given back costs 150 ns; those that are kept lie empty half of the time. The pool that it is compared with keeps half. */
+static double round_blocks, rounds;
+
+static void round_plant(struct plant *plant)
+{
+	struct hkm_period *window = &plant->window;
+	unsigned class = hkm_ace_class(100000);
+	double kept = plant->policy.pool_spans[class], bytes = 4 * (double)HKM_SLICE_SIZE, more = kept > 4 ? kept : 4;
+	double served = kept < round_blocks ? kept : round_blocks, made = round_blocks - served;
+	double half = __builtin_floor(kept / 2), half_served = half < round_blocks ? half : round_blocks;
+
+	window->large_requests = window->misses[class] = rounds * round_blocks;
+	window->operations += window->large_requests;
+	window->pool_hits[class] = rounds * (served - half_served);
+	window->pool_ghosts[class] = rounds * (made < more ? made : more);
+	window->spans_timed = made > 0 ? 10 : 0;
+	window->span_ns = made > 0 ? 10 * 100 : 0;
+	window->slow_ns = 100000 + rounds * made * 150;
+	window->pool_surplus[class] = (served - half_served) / 2 * bytes;
+	window->held += served / 2 * bytes;
+}
+
+ISOLATED(a_pool_keeps_the_spans_of_a_round)
+{
+	struct plant plant;
+	unsigned class = hkm_ace_class(100000), idle = hkm_ace_class(200000);
+	uint16_t before;
+
+	round_blocks = 14;
+	rounds = 2000;
+	start_plant(&plant, round_plant, 0.01);
+	before = plant.policy.pool_spans[idle];
+	require(plant.policy.pool_spans[class] < 4, "the plant is no task: %u", plant.policy.pool_spans[class]);
+	run_windows(&plant, ENOUGH);
+	check_converged(&plant);
+	require(plant.policy.pool_spans[class] >= 14 && plant.policy.pool_spans[class] <= 28, "%u spans",
+		plant.policy.pool_spans[class]);
+	require(plant.policy.pool_spans[idle] == before, "a pool without demand keeps %u", plant.policy.pool_spans[idle]);
+}
+
+/* Once in a window it is not worth the rent. */
+ISOLATED(a_pool_does_not_keep_what_is_seldom_asked_for)
+{
+	struct plant plant;
+	unsigned class = hkm_ace_class(100000);
+	uint16_t before;
+
+	round_blocks = 20;
+	rounds = 1;
+	start_plant(&plant, round_plant, 0);
+	before = plant.policy.pool_spans[class];
+	for (unsigned i = 0; i < ENOUGH; i++) {
+		run_windows(&plant, 1);
+		require(plant.policy.pool_spans[class] <= before, "%u spans in window %u", plant.policy.pool_spans[class], i);
+	}
+}
+
+ISOLATED(pools_do_not_keep_more_than_the_budget)
+{
+	struct plant plant;
+	unsigned class = hkm_ace_class(100000);
+
+	hkm_options.budget_large = 5; /* bundles of 256 KiB: ten of these spans; but five spans */
+	round_blocks = 20;
+	rounds = 2000;
+	start_plant(&plant, round_plant, 0.01);
+	require(plant.policy.pool_spans[class] < 4, "the plant is no task: %u", plant.policy.pool_spans[class]);
+	for (unsigned i = 0; i < ENOUGH; i++) {
+		run_windows(&plant, 1);
+		require(plant.policy.pool_spans[class] <= 5, "%u spans in window %u", plant.policy.pool_spans[class], i);
+	}
+	require(plant.policy.pool_spans[class] == 5, "%u spans", plant.policy.pool_spans[class]);
+}
+
+/* Spans of 2 MiB lie empty in a pool; so many of them are asked for, ten thousand times. */
+static double asked_for;
+
+static void hoard_plant(struct plant *plant)
+{
+	struct hkm_period *window = &plant->window;
+	unsigned class = hkm_ace_class(2000000);
+	double kept = plant->policy.pool_spans[class], half = __builtin_floor(kept / 2);
+	double served = kept < asked_for ? kept : asked_for, half_served = half < asked_for ? half : asked_for;
+
+	window->large_requests = window->misses[class] = 10000;
+	window->operations += 10000;
+	window->pool_hits[class] = 10000 * (served - half_served);
+	window->pool_surplus[class] = (kept - half) * 2 * (double)MIB;
+	window->slow_ns = 100000 + 10000 * (asked_for - served) * 150;
+	window->held += kept * 2 * (double)MIB;
+}
+
+static unsigned spans_kept_of_a_hoard(double asked)
+{
+	struct plant plant;
+	unsigned class = hkm_ace_class(2000000);
+
+	asked_for = asked;
+	start_plant(&plant, hoard_plant, 0.01);
+	plant.policy.pool_spans[class] = 6;
+	hkm_policy_replace(&plant.policy);
+	hkm_learner_start(&plant.learner, &settings, &plant.policy, false);
+	run_windows(&plant, ENOUGH);
+	check_converged(&plant);
+	return plant.policy.pool_spans[class];
+}
+
+ISOLATED(spans_that_lie_empty_and_serve_nothing_go)
+{
+	unsigned kept = spans_kept_of_a_hoard(0);
+
+	require(kept == 0, "%u spans are kept", kept);
+}
+
+ISOLATED(spans_that_serve_stay)
+{
+	unsigned kept = spans_kept_of_a_hoard(6);
+
+	require(kept == 6, "%u spans are kept", kept);
+	/* However often the others serve: the fourth to sixth never do. */
+	kept = spans_kept_of_a_hoard(3);
+	require(kept == 3, "%u spans are kept of which three serve", kept);
+}
+
+/* Among classes that all are worth it, those with the most ghost hits per byte come first. */
+ISOLATED(pools_share_the_budget_by_ghost_hits_per_byte)
+{
+	static struct hkm_actuators actuators;
+	static struct hkm_period window;
+	struct hkm_policy policy;
+	unsigned best = hkm_ace_class(100000), same = hkm_ace_class(200000), dear = hkm_ace_class(1000000);
+	double promise;
+
+	hkm_policy_start();
+	hkm_policy_copy(&policy);
+	hkm_actuators_start(&actuators, &settings, &policy);
+	memset(policy.pool_spans, 0, sizeof policy.pool_spans);
+	policy.budget_large = 4; /* 1 MiB, four spans */
+	window.operations = 10000;
+	window.lambda = 0.2;
+	window.spans_timed = 1;
+	window.span_ns = 100;
+	window.misses[best] = window.misses[same] = window.misses[dear] = 5000;
+	window.pool_ghosts[best] = window.pool_ghosts[dear] = 4000;
+	window.pool_ghosts[same] = 8000;
+	promise = hkm_capacity_change_pools(&actuators, &window, 1, &policy);
+	/* Ghost hits per KiB: 31, 16, 10 for the first to third of 128 KiB; 36, 18, 12 for those of 224; 4 for one of 1 MiB. */
+	require(policy.pool_spans[best] == 2 && policy.pool_spans[same] == 2 && policy.pool_spans[dear] == 0,
+		"%u, %u and %u spans", policy.pool_spans[best], policy.pool_spans[same], policy.pool_spans[dear]);
+	/* Ghost hits are of pools that keep four more. 150 ns for each, and rent. */
+	require(fabs(promise - ((2000 + 4000) * 150 / 10000.0 - 0.2 * (2 * 128 + 2 * 224) / 1024)) < 1e-6, "promise %f", promise);
+}
+
+/* Half of the spans: what they would cost if they were made as they are asked for is less than their rent, or is not. */
+ISOLATED(pools_give_up_what_costs_more_than_it_spares)
+{
+	static struct hkm_actuators actuators;
+	static struct hkm_period window;
+	struct hkm_policy policy;
+	unsigned class = hkm_ace_class(2000000), other = hkm_ace_class(1000000);
+	double promise;
+
+	hkm_policy_start();
+	hkm_policy_copy(&policy);
+	hkm_actuators_start(&actuators, &settings, &policy);
+	policy.pool_spans[class] = policy.pool_spans[other] = 7;
+	window.operations = 10000;
+	window.lambda = 0.2;
+	window.entry_ns = 100; /* nothing was timed */
+	window.misses[class] = window.misses[other] = 5000;
+	window.pool_surplus[class] = window.pool_surplus[other] = 10 * (double)MIB;
+	window.pool_hits[class] = 150;
+	window.pool_hits[other] = 250;
+	promise = hkm_capacity_change_pools(&actuators, &window, -1, &policy);
+	require(policy.pool_spans[class] == 3 && policy.pool_spans[other] == 7, "%u and %u spans", policy.pool_spans[class],
+		policy.pool_spans[other]);
+	require(fabs(promise - 0.5) < 1e-6, "promise %f", promise); /* 2.0 of rent, 1.5 for spans */
+}
+
+ISOLATED(pools_stay_as_they_are_where_capacities_are_fixed_or_nothing_is_counted)
+{
+	static struct hkm_actuators actuators;
+	static struct hkm_period window;
+	struct hkm_learn_settings fixed = settings;
+	struct hkm_policy policy, before;
+
+	hkm_policy_start();
+	hkm_policy_copy(&policy);
+	before = policy;
+	window.operations = window.misses[hkm_ace_class(100000)] = 10000;
+	window.lambda = 0.2;
+	window.entry_ns = 100;
+	hkm_actuators_start(&actuators, &settings, &policy);
+	for (int direction = -1; direction <= 1; direction += 2) {
+		double promise = hkm_capacity_change_pools(&actuators, &window, direction, &policy);
+
+		require(promise >= 0 && promise <= 0 && memcmp(&policy, &before, sizeof policy) == 0, "changed without a count");
+	}
+	fixed.cap_rule = 0;
+	window.pool_ghosts[hkm_ace_class(100000)] = 10000;
+	hkm_actuators_start(&actuators, &fixed, &policy);
+	hkm_capacity_change_pools(&actuators, &window, 1, &policy);
+	require(memcmp(&policy, &before, sizeof policy) == 0, "changed though capacities are fixed");
+}
+
 /* Half of the Mid requests are of 4,112 bytes, for which the static class wastes 1,008. */
 static void odd_plant(struct plant *plant)
 {
@@ -634,12 +842,22 @@ ISOLATED(a_window_is_the_difference_of_two_totals)
 	after.page_faults = 10;
 	after.held = 30 * MIB;
 	after.live = 20 * MIB;
+	after.pool_hits[3] = 4;
+	after.pool_ghosts[3] = 5;
+	before.pool_surplus[3] = 500; /* a level */
+	after.pool_surplus[3] = 600;
+	after.spans_timed = 2;
+	after.span_cycles = 100;
 	hkm_period_between(&before, &after, &scale, 0.2, &window);
 	require(is_close(window.operations, 1000), "%f operations", window.operations);
 	require(is_close(window.slow_ns, 7000), "%f ns", window.slow_ns);
 	require(is_close(window.entry_ns, 100), "%f ns an entry", window.entry_ns);
 	require(is_close(window.objective, (7 + 0.2 * 10)), "objective %f", window.objective);
 	require(is_close(window.length_ms, 100), "%f ms", window.length_ms);
+	require(is_close(window.pool_hits[3], 4) && is_close(window.pool_ghosts[3], 5) && is_close(window.pool_surplus[3], 600),
+		"%f hits, %f ghost hits, %f bytes", window.pool_hits[3], window.pool_ghosts[3], window.pool_surplus[3]);
+	require(is_close(window.spans_timed, 2) && is_close(window.span_ns, 50), "%f ns for %f spans", window.span_ns,
+		window.spans_timed);
 	/* A counter that went back (a child of fork) counts nothing. */
 	hkm_period_between(&after, &before, &scale, 0.2, &window);
 	require(is_close(window.operations, 0) && is_close(window.slow_ns, 0), "%f, %f", window.operations,
@@ -654,6 +872,14 @@ int main(void)
 		cmocka_unit_test(a_cache_grows_to_the_burst_and_stays_within_the_budget),
 		cmocka_unit_test(a_cache_does_not_grow_beyond_the_budget),
 		cmocka_unit_test(the_seeds_step_goes_by_the_hit_rate_alone),
+		cmocka_unit_test(a_pool_keeps_the_spans_of_a_round),
+		cmocka_unit_test(a_pool_does_not_keep_what_is_seldom_asked_for),
+		cmocka_unit_test(pools_do_not_keep_more_than_the_budget),
+		cmocka_unit_test(spans_that_lie_empty_and_serve_nothing_go),
+		cmocka_unit_test(spans_that_serve_stay),
+		cmocka_unit_test(pools_share_the_budget_by_ghost_hits_per_byte),
+		cmocka_unit_test(pools_give_up_what_costs_more_than_it_spares),
+		cmocka_unit_test(pools_stay_as_they_are_where_capacities_are_fixed_or_nothing_is_counted),
 		cmocka_unit_test(an_odd_size_gets_a_class_of_its_own),
 		cmocka_unit_test(memory_is_saved_where_it_costs_the_program_little),
 		cmocka_unit_test(memory_is_not_saved_where_it_slows_the_program_down),

@@ -117,19 +117,20 @@ static void a_budget_is_never_exceeded(void **state)
 	(void)state;
 	for (size_t round = 0; round < 2000; round++) {
 		double gains[20], costs[20], budget = (double)random_between(&random, 0, 500), spent = 0;
-		uint32_t most[20], granted[20];
+		uint32_t most[20], granted[20], units = (uint32_t)random_between(&random, 0, 100), all = 0;
 
 		for (size_t i = 0; i < 20; i++) {
 			gains[i] = (double)random_between(&random, 0, 100);
 			costs[i] = (double)random_between(&random, 1, 40);
 			granted[i] = most[i] = (uint32_t)random_between(&random, 0, 32);
 		}
-		hkm_budget_fill(gains, costs, 20, budget, granted);
+		hkm_budget_fill(gains, costs, 20, budget, units, granted);
 		for (size_t i = 0; i < 20; i++) {
 			spent += granted[i] * costs[i];
+			all += granted[i];
 			assert_true(granted[i] <= most[i] && (granted[i] == 0 || gains[i] > 0));
 		}
-		assert_true(spent <= budget);
+		assert_true(spent <= budget && all <= units);
 	}
 }
 
@@ -139,7 +140,7 @@ static void plenty_satisfies_all(void **state)
 	uint32_t granted[] = { 4, 5, 6 };
 
 	(void)state;
-	hkm_budget_fill(gains, costs, 3, 1000, granted);
+	hkm_budget_fill(gains, costs, 3, 1000, HKM_BUDGET_UNITS, granted);
 	assert_true(granted[0] == 4 && granted[1] == 5 && granted[2] == 6);
 }
 
@@ -149,7 +150,7 @@ static void scarcity_goes_where_it_gains_most(void **state)
 	uint32_t granted[] = { 8, 8, 8 };
 
 	(void)state;
-	hkm_budget_fill(gains, costs, 3, 9, granted);
+	hkm_budget_fill(gains, costs, 3, 9, HKM_BUDGET_UNITS, granted);
 	/* The second's first unit gains 10, as much as the tenth of the first would. */
 	assert_true(granted[0] == 8 && granted[1] == 1 && granted[2] == 0);
 }
