@@ -67,6 +67,7 @@ struct hkm_outbox {
 	uint32_t blocks, bytes;
 	struct hkm_block *recent[HKM_JUMP]; /* the blocks put in last, as a ring */
 };
+HKM_STATIC_ASSERT(sizeof(struct hkm_outbox) == 64, "one cache line");
 
 /* Free blocks of one L1 class. Owner only; count may be read by anyone as advice. */
 struct hkm_cache {
@@ -88,6 +89,9 @@ struct hkm_heap_counters {
 	hkm_counter remote_sent;     /* blocks freed for other heaps */
 	hkm_counter remote_messages; /* messages they went in */
 	hkm_counter remote_received; /* blocks that came back */
+	hkm_counter remote_full;     /* messages that were sent because they were full */
+	hkm_counter remote_full_blocks; /* in them */
+	hkm_counter remote_spared;   /* of those messages, the ones that four times the size would have spared */
 };
 
 struct hkm_heap {
@@ -128,6 +132,7 @@ struct hkm_heap {
 	_Alignas(64) struct hkm_tiny tiny[HKM_TINY_CLASSES];
 	struct hkm_tiny_counters tiny_counters[HKM_TINY_CLASSES];
 	struct hkm_outbox outboxes[HKM_OUTBOXES];
+	uint16_t outbox_rows[HKM_OUTBOXES]; /* full messages that each has sent in a row: see tiny/remote.c */
 	_Alignas(64) struct hkm_cache caches[HKM_ACE_CLASSES];
 
 	/* Pushed by other threads: a line of its own, so that they do not take the owner's. */

@@ -9,7 +9,8 @@
  *                     they would have turned into hits. Growth pays only where an overflow is followed by an
  *                     underflow, and that is what is counted here
  *   demand[]          histogram of the Mid requests that missed, for DYN1 and DYN2
- *   spans             what it takes to make a span that a pool could have kept: the price of what the learner may spare
+ *   spans, messages   what it takes to make a span that a pool could have kept, and to send a message that is full: prices
+ *                     of what the learner may spare
  *
  * Written by the heap's owner on slow paths, and only if heap->metered: without learning it is one branch where a slow
  * path begins and one where it ends. Read by the learner without
@@ -44,7 +45,7 @@ struct hkm_meter {
 	hkm_counter exact, exact_ns;
 	hkm_counter timed;                  /* entries of recent[] ever written */
 	uint32_t recent[HKM_METER_RECENT];  /* cycles */
-	struct hkm_price spans;
+	struct hkm_price spans, messages;
 	hkm_counter ghost_hits[HKM_ACE_CLASSES]; /* misses that the ghosts of a cache would have served */
 	uint32_t demand[HKM_DEMAND_BUCKETS];         /* requests */
 	uint16_t largest[HKM_DEMAND_BUCKETS];        /* bytes; the largest request of a bucket */

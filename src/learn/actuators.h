@@ -28,7 +28,7 @@ enum hkm_actuator {
 	HKM_ACTUATOR_HUGE_PAGES,
 	HKM_ACTUATOR_LADDERS, /* single numbers, one after the other: see ladders.h */
 };
-#define HKM_LADDERS 8u
+#define HKM_LADDERS 9u
 #define HKM_ACTUATORS (HKM_ACTUATOR_LADDERS + HKM_LADDERS)
 
 /* The user's part, from the options; constant. */

@@ -54,6 +54,11 @@ void hkm_explain_window(struct hkm_text *text, const struct hkm_report *report)
 	put_member(text, "pool_ghost_hits", sum(window->pool_ghosts));
 	put_member(text, "pool_surplus_bytes", sum(window->pool_surplus));
 	put_member(text, "span_ns", window->spans_timed > 0 ? window->span_ns / window->spans_timed : 0);
+	put_member(text, "messages", window->remote_messages);
+	put_member(text, "messages_full", window->remote_full);
+	put_member(text, "messages_spared", window->remote_spared);
+	put_member(text, "message_ns", window->messages_timed > 0 ? window->message_ns / window->messages_timed : 0);
+	put_member(text, "outbox_bytes", window->outboxed);
 	hkm_text_put(text, "}\n");
 }
 

@@ -4,6 +4,7 @@
 #include "learn/prices.h"
 
 #define MIB 1048576.0
+#define REMOTE_BLOCKS_MOST 4096 /* as in core/options.def */
 
 /* A step multiplies by four, or divides: so much of what is kept goes then. */
 #define SHRUNK 0.75
@@ -107,6 +108,22 @@ static double ahead_up(const struct hkm_period *window, const struct hkm_policy 
 	return hkm_fault_price(window, window->fresh) / 2 - hkm_rent(window, HKM_SUPERSLAB_SIZE / 2.0);
 }
 
+/* Full messages that larger ones would have spared; four times as much would lie in outboxes. */
+static double remote_up(const struct hkm_period *window, const struct hkm_policy *policy)
+{
+	(void)policy;
+	return hkm_message_price(window, window->remote_spared) - hkm_rent(window, 3 * window->outboxed);
+}
+
+/* A full message would become four, and what is sent for another reason would fill some first. */
+static double remote_down(const struct hkm_period *window, const struct hkm_policy *policy)
+{
+	double size = window->remote_full > 0 ? window->remote_full_blocks / window->remote_full : policy->remote_blocks;
+	double others = window->remote_sent - window->remote_full_blocks;
+	double more = 3 * window->remote_full + (others > 0 ? others : 0) / (size / 4 > 1 ? size / 4 : 1);
+	return hkm_rent(window, window->outboxed_beyond) - hkm_message_price(window, more);
+}
+
 /* Misses that larger caches would have served, if it is their sum that is the bound. */
 static double cache_up(const struct hkm_period *window, const struct hkm_policy *policy)
 {
@@ -176,6 +193,8 @@ static const struct ladder ladders[HKM_LADDERS] = {
 	  "hot lists run empty", "" },
 	{ FIELD(empty_slabs), 0, 64, 1, 4, empty_up, empty_down, false, 0, NULL,
 	  "slabs come and go", "slabs are kept empty" },
+	{ FIELD(remote_bytes), 1024, 262144, 64, 4, remote_up, remote_down, true, 0, NULL,
+	  "messages to other threads follow each other", "blocks wait for their message to be full" },
 };
 
 static double get(const struct ladder *ladder, const struct hkm_policy *policy)
@@ -210,9 +229,13 @@ static double next_step(const struct ladder *ladder, const struct hkm_period *wi
 	return next > ladder->most ? ladder->most : next < ladder->least ? ladder->least : next;
 }
 
-/* The refill's bytes do nothing if its blocks are the bound. */
-static void set_companions(const struct ladder *ladder, struct hkm_policy *policy)
+/* The refill's bytes do nothing if its blocks are the bound; likewise the others. `factor`: of the step. */
+static void set_companions(const struct ladder *ladder, struct hkm_policy *policy, double factor)
 {
+	if (ladder->offset == offsetof(struct hkm_policy, remote_bytes)) {
+		double blocks = policy->remote_blocks * factor;
+		policy->remote_blocks = (uint32_t)(blocks < 1 ? 1 : blocks > REMOTE_BLOCKS_MOST ? REMOTE_BLOCKS_MOST : blocks);
+	}
 	if (ladder->offset == offsetof(struct hkm_policy, refill_bytes))
 		policy->refill_blocks = (uint32_t)hkm_max(64, policy->refill_bytes / 256);
 	if (ladder->offset == offsetof(struct hkm_policy, hot_bytes))
@@ -243,6 +266,6 @@ bool hkm_ladder_propose(const struct hkm_actuators *actuators, const struct hkm_
 		.policy = *base,
 	};
 	set(ladder, &proposal->policy, next);
-	set_companions(ladder, &proposal->policy);
+	set_companions(ladder, &proposal->policy, value > 0 ? next / value : 1);
 	return true;
 }

@@ -42,4 +42,11 @@ static inline double hkm_span_price(const struct hkm_period *window, double span
 	return hkm_per_operation(window, spans * ns);
 }
 
+/* What messages to other threads cost their senders: a compare-and-swap on a line that the receiver writes, too. */
+static inline double hkm_message_price(const struct hkm_period *window, double messages)
+{
+	double ns = window->messages_timed > 0 ? window->message_ns / window->messages_timed : window->entry_ns;
+	return hkm_per_operation(window, messages * ns);
+}
+
 #endif

@@ -57,6 +57,21 @@ HKM_RACY static void collect_demand(const struct hkm_meter *meter, struct hkm_to
 	}
 }
 
+/* Blocks that wait for a message to be full. */
+HKM_RACY static void collect_outboxes(const struct hkm_heap *heap, struct hkm_totals *totals)
+{
+	uint64_t quarter_bytes = heap->remote_bytes / 4, quarter_blocks = heap->remote_blocks / 4;
+	for (unsigned i = 0; i < HKM_OUTBOXES; i++) {
+		uint64_t bytes = heap->outboxes[i].bytes, blocks = heap->outboxes[i].blocks;
+		if (bytes == 0 || blocks == 0)
+			continue;
+		totals->outboxed += bytes;
+		/* A message is full by the one or the other. */
+		uint64_t within = hkm_min(quarter_bytes, bytes / blocks * quarter_blocks);
+		totals->outboxed_beyond += bytes - hkm_min(bytes, within);
+	}
+}
+
 HKM_RACY static void collect_pools(struct hkm_totals *totals)
 {
 	for (unsigned class = 0; class < HKM_ACE_CLASSES; class++) {
@@ -87,10 +102,17 @@ HKM_RACY static void collect_heap(const struct hkm_heap *heap, struct hkm_collec
 	totals->exact_ns += hkm_counted(&heap->meter.exact_ns);
 	totals->spans_timed += hkm_counted(&heap->meter.spans.count);
 	totals->span_cycles += hkm_counted(&heap->meter.spans.cycles);
+	totals->messages_timed += hkm_counted(&heap->meter.messages.count);
+	totals->message_cycles += hkm_counted(&heap->meter.messages.cycles);
 	totals->remote_messages += hkm_counted(&heap->counters.remote_messages);
+	totals->remote_sent += hkm_counted(&heap->counters.remote_sent);
+	totals->remote_full += hkm_counted(&heap->counters.remote_full);
+	totals->remote_full_blocks += hkm_counted(&heap->counters.remote_full_blocks);
+	totals->remote_spared += hkm_counted(&heap->counters.remote_spared);
 	totals->empty_slabs += heap->empty_slabs * HKM_SLICE_SIZE;
 	collect_tiny(heap, collection);
 	collect_caches(heap, totals);
+	collect_outboxes(heap, totals);
 	collect_demand(&heap->meter, totals);
 	collect_samples(&heap->meter, collection);
 }
@@ -137,6 +159,7 @@ static void collect_process(struct hkm_collection *collection)
 	totals->held = spans.mapped - hkm_min(spans.mapped, spans.free_slices * HKM_SLICE_SIZE) + totals->dirty +
 		       big.live_bytes + big.cached_bytes + hkm_meta_held();
 	uint64_t out_bytes = out.mid + out.large;
+	collection->tiny_live -= (int64_t)totals->outboxed;
 	totals->live = (uint64_t)(collection->tiny_live > 0 ? collection->tiny_live : 0) + out_bytes -
 		       hkm_min(out_bytes, totals->cached) + big.live_bytes;
 }
@@ -252,6 +275,8 @@ static void count_time(const struct hkm_totals *before, const struct hkm_totals 
 	window->slow_ns = slow + difference(before->exact_ns, after->exact_ns) + window->faults * scale->fault_ns;
 	window->spans_timed = difference(before->spans_timed, after->spans_timed);
 	window->span_ns = difference(before->span_cycles, after->span_cycles) * scale->ns_per_cycle;
+	window->messages_timed = difference(before->messages_timed, after->messages_timed);
+	window->message_ns = difference(before->message_cycles, after->message_cycles) * scale->ns_per_cycle;
 	/* The system counts a fault of a huge page as one, whatever it costs. */
 	double unseen = difference(before->huge, after->huge) - difference(before->probed, after->probed);
 	if (unseen > 0 && after->probed > 0)
@@ -269,6 +294,12 @@ void hkm_period_between(const struct hkm_totals *before, const struct hkm_totals
 	count_time(before, after, scale, window);
 	window->refills = difference(before->tiny_refills, after->tiny_refills);
 	window->remote_messages = difference(before->remote_messages, after->remote_messages);
+	window->remote_sent = difference(before->remote_sent, after->remote_sent);
+	window->remote_full = difference(before->remote_full, after->remote_full);
+	window->remote_full_blocks = difference(before->remote_full_blocks, after->remote_full_blocks);
+	window->remote_spared = difference(before->remote_spared, after->remote_spared);
+	window->outboxed = (double)after->outboxed;
+	window->outboxed_beyond = (double)after->outboxed_beyond;
 	window->purged = difference(before->span_purged + before->big_purged, after->span_purged + after->big_purged);
 	window->dirty = (double)after->dirty;
 	window->big_cached = (double)after->big_cached;

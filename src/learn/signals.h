@@ -24,7 +24,8 @@ struct hkm_totals {
 	uint64_t hits[HKM_ACE_CLASSES], misses[HKM_ACE_CLASSES], ghost_hits[HKM_ACE_CLASSES];
 	uint64_t pool_hits[HKM_ACE_CLASSES], pool_ghosts[HKM_ACE_CLASSES]; /* spans, as in ace/ace.h */
 	uint64_t tiny_allocations, tiny_refills, remote_messages;
-	uint64_t spans_timed, span_cycles; /* as in heap/meter.h */
+	uint64_t remote_sent, remote_full, remote_full_blocks, remote_spared; /* as in heap/heap.h */
+	uint64_t spans_timed, span_cycles, messages_timed, message_cycles;    /* as in heap/meter.h */
 	uint64_t big_hits, big_misses, big_remaps;
 	uint64_t slow_entries, slow_cycles, exact_entries, exact_ns; /* as in heap/meter.h */
 	uint64_t page_faults, processor_ns;      /* of the process, as the system counts them */
@@ -43,6 +44,7 @@ struct hkm_totals {
 	uint64_t held, live;
 	uint64_t dirty, big_cached, big_live, mid_out, large_out, cached, empty_slabs;
 	uint64_t pool_surplus[HKM_ACE_CLASSES]; /* as in ace/ace.h */
+	uint64_t outboxed, outboxed_beyond;   /* in outboxes; of that, beyond a quarter of a message */
 };
 
 /* Collecting in progress. `heap` is the next one to look at; NULL: all have been. */
@@ -79,6 +81,10 @@ struct hkm_period {
 	double spans_timed, span_ns; /* spans made that could have been kept, of those that were timed; the time it took */
 	double mid_requests, large_requests, tiny_requests, big_requests; /* allocations, by layer */
 	double refills, remote_messages, big_misses, purged; /* purged: bytes */
+	/* Blocks sent to other threads; messages that were full, the blocks in them, and those of them that messages of four
+	 * times the size would have spared; full messages that were timed, and the time it took. */
+	double remote_sent, remote_full, remote_full_blocks, remote_spared, messages_timed, message_ns;
+	double outboxed, outboxed_beyond; /* bytes in outboxes, at its end; of that, beyond a quarter of a message */
 	/* Bytes of free memory, as in base/regret.h: given back because of their age and of those asked for again soon; given
 	 * back because dirty_bytes or big_cache_bytes was reached, and asked for again; handed out again, and of that, what a
 	 * quarter of the delay would have given back. */

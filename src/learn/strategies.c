@@ -101,7 +101,7 @@ double hkm_strategy_promise(enum hkm_strategy strategy, const struct hkm_period 
 	case HKM_STRATEGY_BURST:
 		return again / 2 - hkm_rent(window, free_memory);
 	case HKM_STRATEGY_PIPELINE:
-		return hkm_per_operation(window, window->remote_messages * window->entry_ns) / 2;
+		return hkm_message_price(window, window->remote_messages) / 2;
 	case HKM_STRATEGY_BULK:
 		return hkm_per_operation(window, large_ghosts(window) * window->entry_ns) / 2 +
 		       hkm_fault_price(window, window->big_again + window->dirty_again) / 2 - hkm_rent(window, free_memory);

@@ -7,6 +7,7 @@
 
 #include "core/options.h"
 #include "learn/capacity.h"
+#include "learn/ladders.h"
 #include "learn/learner.h"
 
 #define WINDOW_MS 100
@@ -443,6 +444,164 @@ ISOLATED(pools_stay_as_they_are_where_capacities_are_fixed_or_nothing_is_counted
 	require(memcmp(&policy, &before, sizeof policy) == 0, "changed though capacities are fixed");
 }
 
+/* ---- Messages ---- */
+
+/* Blocks of 64 bytes are freed for other threads, `row` one after the other for each, of which a message takes as many as
+ * the policy says. A message costs 100 ns; `outboxes` of them are half full. */
+static double row, frees, outboxes;
+
+static void message_plant(struct plant *plant)
+{
+	struct hkm_period *window = &plant->window;
+	double blocks = plant->policy.remote_blocks, bytes = plant->policy.remote_bytes;
+
+	if (bytes / 64 < blocks)
+		blocks = bytes / 64;
+	double full = __builtin_floor(row / blocks), spared = full - __builtin_ceil(full / 4), rows = frees / row;
+	double waits = (row < blocks ? row : blocks) / 2;
+
+	window->remote_sent = frees;
+	window->remote_full = rows * full;
+	window->remote_full_blocks = rows * full * blocks;
+	window->remote_spared = rows * spared;
+	window->messages_timed = full > 0 ? 10 : 0;
+	window->message_ns = full > 0 ? 10 * 100 : 0;
+	window->slow_ns = 50000 + rows * __builtin_ceil(row / blocks) * 100;
+	window->outboxed = outboxes * waits * 64;
+	window->outboxed_beyond = outboxes * (waits > blocks / 4 ? waits - blocks / 4 : 0) * 64;
+	window->held += window->outboxed;
+}
+
+static void check_messages(const struct plant *plant)
+{
+	require(plant->policy.remote_blocks >= 1 && plant->policy.remote_blocks <= 4096 &&
+			plant->policy.remote_bytes >= 1024 && plant->policy.remote_bytes <= 262144, "%u blocks, %u bytes",
+		plant->policy.remote_blocks, plant->policy.remote_bytes);
+}
+
+ISOLATED(messages_grow_with_the_rows_that_follow_each_other)
+{
+	struct plant plant;
+
+	row = 600;
+	frees = 60000;
+	outboxes = 2;
+	start_plant(&plant, message_plant, 0.01);
+	require(plant.policy.remote_blocks == 64, "the plant is another one");
+	run_windows(&plant, ENOUGH);
+	check_converged(&plant);
+	check_messages(&plant);
+	/* Messages of 256 blocks are sent twice in a row, of which a larger one would spare one. */
+	require(plant.policy.remote_blocks >= 256 && plant.policy.remote_blocks <= 1024, "%u blocks",
+		plant.policy.remote_blocks);
+	require(plant.policy.remote_bytes == 256 * plant.policy.remote_blocks, "%u bytes in %u blocks",
+		plant.policy.remote_bytes, plant.policy.remote_blocks);
+}
+
+/* Rows that end before the second message: a larger one would be sent as often. */
+ISOLATED(messages_do_not_grow_where_none_would_be_spared)
+{
+	struct plant plant;
+
+	row = 100;
+	frees = 60000;
+	outboxes = 2;
+	start_plant(&plant, message_plant, 0.01);
+	run_windows(&plant, ENOUGH);
+	check_converged(&plant);
+	require(plant.policy.remote_blocks <= 64 && plant.policy.remote_bytes <= 16384, "%u blocks, %u bytes",
+		plant.policy.remote_blocks, plant.policy.remote_bytes);
+}
+
+/* Thousands of outboxes, in which little is sent. */
+ISOLATED(messages_shrink_where_what_waits_is_dear)
+{
+	struct plant plant;
+
+	row = 1000;
+	frees = 10000;
+	outboxes = 16000;
+	start_plant(&plant, message_plant, 0.01);
+	run_windows(&plant, ENOUGH);
+	check_converged(&plant);
+	check_messages(&plant);
+	require(plant.policy.remote_blocks <= 16 && plant.policy.remote_bytes <= 4096, "%u blocks, %u bytes",
+		plant.policy.remote_blocks, plant.policy.remote_bytes);
+}
+
+static bool propose_messages(const struct hkm_period *window, const struct hkm_policy *policy, int direction,
+	struct hkm_proposal *proposal)
+{
+	static struct hkm_actuators actuators;
+
+	hkm_actuators_start(&actuators, &settings, policy);
+	for (unsigned i = 0; i < HKM_LADDERS; i++)
+		if (hkm_ladder_propose(&actuators, window, policy, i, direction, proposal) &&
+			strcmp(proposal->what, "remote_bytes") == 0)
+			return true;
+	return false;
+}
+
+ISOLATED(messages_promise_what_is_counted)
+{
+	static struct hkm_period window;
+	struct hkm_policy policy;
+	struct hkm_proposal proposal;
+
+	hkm_policy_start();
+	hkm_policy_copy(&policy);
+	window.operations = 10000;
+	window.lambda = 0.2;
+	window.entry_ns = 1000;
+	require(propose_messages(&window, &policy, 1, &proposal) && fabs(proposal.gain) < 1e-9, "promise %f of nothing",
+		proposal.gain);
+	require(propose_messages(&window, &policy, -1, &proposal) && fabs(proposal.gain) < 1e-9, "promise %f of nothing",
+		proposal.gain);
+	window.messages_timed = 3;
+	window.message_ns = 3 * 50;
+	window.remote_full = 400;
+	window.remote_spared = 300;
+	window.remote_full_blocks = 400 * 64;
+	window.remote_sent = 400 * 64 + 160; /* ten messages of a quarter */
+	window.outboxed = (double)MIB;
+	window.outboxed_beyond = 0.75 * (double)MIB;
+	require(propose_messages(&window, &policy, 1, &proposal) && proposal.counted, "no step up");
+	require(fabs(proposal.gain - (300 * 50 / 10000.0 - 0.2 * 3)) < 1e-6, "promise %f", proposal.gain);
+	require(proposal.policy.remote_blocks == 256 && proposal.policy.remote_bytes == 65536, "%u blocks, %u bytes",
+		proposal.policy.remote_blocks, proposal.policy.remote_bytes);
+	require(propose_messages(&window, &policy, -1, &proposal) && proposal.counted, "no step down");
+	require(fabs(proposal.gain - (0.2 * 0.75 - (1200 + 10) * 50 / 10000.0)) < 1e-6, "promise %f", proposal.gain);
+	require(proposal.policy.remote_blocks == 16 && proposal.policy.remote_bytes == 4096, "%u blocks, %u bytes",
+		proposal.policy.remote_blocks, proposal.policy.remote_bytes);
+	policy.remote_blocks = 4000;
+	require(propose_messages(&window, &policy, 1, &proposal) && proposal.policy.remote_blocks == 4096, "%u blocks",
+		proposal.policy.remote_blocks);
+	policy.remote_blocks = 1;
+	require(propose_messages(&window, &policy, -1, &proposal) && proposal.policy.remote_blocks == 1, "%u blocks",
+		proposal.policy.remote_blocks);
+	policy.remote_bytes = 1 << 20; /* by the options: beyond what is learned */
+	require(!propose_messages(&window, &policy, 1, &proposal), "a step to %f", proposal.to);
+}
+
+/* Whatever the first values are, and however much it pays. */
+ISOLATED(messages_stay_within_their_bounds)
+{
+	for (unsigned i = 0; i < 4; i++) {
+		struct plant plant;
+
+		row = i % 2 == 0 ? 1e6 : 10000;
+		frees = i % 2 == 0 ? 1e6 : 10000;
+		outboxes = i % 2 == 0 ? 1 : 1e6;
+		hkm_options.remote_blocks = i < 2 ? 3000 : 2;
+		start_plant(&plant, message_plant, 0.01);
+		for (unsigned k = 0; k < ENOUGH; k++) {
+			run_windows(&plant, 1);
+			check_messages(&plant);
+		}
+		require(plant.keeps > 0 || i == 3, "nothing was learned in plant %u", i);
+	}
+}
+
 /* Half of the Mid requests are of 4,112 bytes, for which the static class wastes 1,008. */
 static void odd_plant(struct plant *plant)
 {
@@ -848,6 +1007,14 @@ ISOLATED(a_window_is_the_difference_of_two_totals)
 	after.pool_surplus[3] = 600;
 	after.spans_timed = 2;
 	after.span_cycles = 100;
+	after.messages_timed = 3;
+	after.message_cycles = 120;
+	after.remote_sent = 90;
+	after.remote_full = 8;
+	after.remote_full_blocks = 80;
+	after.remote_spared = 6;
+	after.outboxed = 700;
+	after.outboxed_beyond = 70;
 	hkm_period_between(&before, &after, &scale, 0.2, &window);
 	require(is_close(window.operations, 1000), "%f operations", window.operations);
 	require(is_close(window.slow_ns, 7000), "%f ns", window.slow_ns);
@@ -858,6 +1025,11 @@ ISOLATED(a_window_is_the_difference_of_two_totals)
 		"%f hits, %f ghost hits, %f bytes", window.pool_hits[3], window.pool_ghosts[3], window.pool_surplus[3]);
 	require(is_close(window.spans_timed, 2) && is_close(window.span_ns, 50), "%f ns for %f spans", window.span_ns,
 		window.spans_timed);
+	require(is_close(window.messages_timed, 3) && is_close(window.message_ns, 60), "%f ns for %f messages", window.message_ns,
+		window.messages_timed);
+	require(is_close(window.remote_sent, 90) && is_close(window.remote_full, 8) && is_close(window.remote_full_blocks, 80) &&
+			is_close(window.remote_spared, 6) && is_close(window.outboxed, 700) && is_close(window.outboxed_beyond, 70),
+		"messages are not those of the totals");
 	/* A counter that went back (a child of fork) counts nothing. */
 	hkm_period_between(&after, &before, &scale, 0.2, &window);
 	require(is_close(window.operations, 0) && is_close(window.slow_ns, 0), "%f, %f", window.operations,
@@ -880,6 +1052,11 @@ int main(void)
 		cmocka_unit_test(pools_share_the_budget_by_ghost_hits_per_byte),
 		cmocka_unit_test(pools_give_up_what_costs_more_than_it_spares),
 		cmocka_unit_test(pools_stay_as_they_are_where_capacities_are_fixed_or_nothing_is_counted),
+		cmocka_unit_test(messages_grow_with_the_rows_that_follow_each_other),
+		cmocka_unit_test(messages_do_not_grow_where_none_would_be_spared),
+		cmocka_unit_test(messages_shrink_where_what_waits_is_dear),
+		cmocka_unit_test(messages_promise_what_is_counted),
+		cmocka_unit_test(messages_stay_within_their_bounds),
 		cmocka_unit_test(an_odd_size_gets_a_class_of_its_own),
 		cmocka_unit_test(memory_is_saved_where_it_costs_the_program_little),
 		cmocka_unit_test(memory_is_not_saved_where_it_slows_the_program_down),

@@ -8,6 +8,7 @@
 #include <sched.h>
 
 #include "core/report.h"
+#include "learn/signals.h"
 
 #define SIZE 112u /* a class of its own: nobody else in the process allocates through hkm_malloc */
 #define CAPACITY (HKM_SLICE_SIZE / SIZE)
@@ -509,6 +510,109 @@ ISOLATED(messages_of_one_block_are_sent_at_once)
 	free_gifts_of_a_thread(1, 1 << 20, 1);
 }
 
+/* Messages of ten, in rows of `row` that nothing interrupts. */
+static void send_rows(size_t row, size_t spared)
+{
+	struct hkm_heap *heap = quiet_heap();
+	struct hkm_policy policy;
+	pthread_t thread;
+
+	hkm_policy_copy(&policy);
+	policy.remote_blocks = 10;
+	policy.remote_bytes = 1 << 20;
+	impose(heap, &policy);
+	pthread_barrier_init(&turn, NULL, 2);
+	pthread_create(&thread, NULL, own_gifts, NULL);
+	take_turns();
+	for (size_t i = 0; i < GIFTS; i++) {
+		hkm_free(gifts[i]);
+		if ((i + 1) % (10 * row) == 0)
+			hkm_remote_send_all(heap);
+	}
+	hkm_remote_send_all(heap);
+	require(hkm_counted(&heap->counters.remote_full) == GIFTS / 10 &&
+			hkm_counted(&heap->counters.remote_full_blocks) == GIFTS, "%zu messages with %zu blocks",
+		(size_t)hkm_counted(&heap->counters.remote_full), (size_t)hkm_counted(&heap->counters.remote_full_blocks));
+	require(hkm_counted(&heap->counters.remote_spared) == spared, "%zu messages would be spared, not %zu",
+		(size_t)hkm_counted(&heap->counters.remote_spared), spared);
+	take_turns();
+	pthread_join(thread, NULL);
+}
+
+ISOLATED(a_message_of_four_times_the_size_spares_three_of_four_in_a_row)
+{
+	send_rows(GIFTS, GIFTS / 10 * 3 / 4);
+}
+
+ISOLATED(messages_that_are_sent_between_others_would_not_be_spared)
+{
+	send_rows(2, GIFTS / 20);
+}
+
+ISOLATED(rows_of_one_spare_nothing)
+{
+	send_rows(1, 0);
+}
+
+static struct hkm_totals *totals(void)
+{
+	static struct hkm_collection collection;
+
+	hkm_collect_begin(&collection);
+	while (!hkm_collect(&collection, 1))
+		;
+	return &collection.totals;
+}
+
+/* What is sent because it is old, or another owner's blocks come, was not full. */
+ISOLATED(only_full_messages_count_as_full)
+{
+	struct hkm_heap *heap = quiet_heap();
+	struct hkm_policy policy;
+	pthread_t thread;
+	uint64_t live;
+
+	hkm_policy_copy(&policy);
+	policy.remote_blocks = 40;
+	policy.remote_bytes = 1 << 20;
+	impose(heap, &policy);
+	pthread_barrier_init(&turn, NULL, 2);
+	pthread_create(&thread, NULL, own_gifts, NULL);
+	take_turns();
+	live = totals()->live;
+	require(totals()->outboxed == 0, "%zu bytes in outboxes", (size_t)totals()->outboxed);
+	for (size_t i = 0; i < 30; i++)
+		hkm_free(gifts[i]);
+	/* A quarter of a message has 10 blocks. */
+	require(totals()->outboxed == 30 * SIZE && totals()->outboxed_beyond == 20 * SIZE, "%zu bytes, %zu beyond",
+		(size_t)totals()->outboxed, (size_t)totals()->outboxed_beyond);
+	require(totals()->live == live - 30 * SIZE, "blocks in an outbox are live");
+	for (size_t i = 30; i < GIFTS; i++) {
+		if (i % 30 == 0)
+			hkm_remote_send_all(heap);
+		hkm_free(gifts[i]);
+	}
+	hkm_remote_send_all(heap);
+	require(hkm_counted(&heap->counters.remote_full) == 0 && hkm_counted(&heap->counters.remote_messages) == GIFTS / 30 + 1,
+		"%zu of %zu were full", (size_t)hkm_counted(&heap->counters.remote_full),
+		(size_t)hkm_counted(&heap->counters.remote_messages));
+	take_turns();
+	pthread_join(thread, NULL);
+}
+
+/* One of sixteen slow paths is timed, and a message is one if the learner runs. */
+ISOLATED(full_messages_are_timed_if_metered)
+{
+	struct hkm_heap *heap = quiet_heap();
+
+	heap->metered = true;
+	send_rows(GIFTS, GIFTS / 10 * 3 / 4);
+	require(hkm_counted(&heap->meter.messages.count) >= GIFTS / 10 / HKM_METER_PERIOD &&
+			hkm_counted(&heap->meter.messages.count) <= GIFTS / 10 / HKM_METER_PERIOD + 2 &&
+			hkm_counted(&heap->meter.messages.cycles) > 0, "%zu were timed",
+		(size_t)hkm_counted(&heap->meter.messages.count));
+}
+
 #define TRADERS 4
 #define TRADES 20000
 
@@ -618,6 +722,11 @@ int main(void)
 		cmocka_unit_test(messages_hold_as_many_blocks_as_the_policy_says),
 		cmocka_unit_test(messages_hold_as_many_bytes_as_the_policy_says),
 		cmocka_unit_test(messages_of_one_block_are_sent_at_once),
+		cmocka_unit_test(a_message_of_four_times_the_size_spares_three_of_four_in_a_row),
+		cmocka_unit_test(messages_that_are_sent_between_others_would_not_be_spared),
+		cmocka_unit_test(rows_of_one_spare_nothing),
+		cmocka_unit_test(only_full_messages_count_as_full),
+		cmocka_unit_test(full_messages_are_timed_if_metered),
 		cmocka_unit_test(what_is_sent_is_received_and_all_slabs_become_free),
 		cmocka_unit_test(wrong_frees_end_the_process),
 	};
