@@ -200,7 +200,7 @@ void *hkm_malloc_slow(size_t size, const void *site)
 void *hkm_allocate_aligned(size_t size, size_t alignment, const void *site)
 {
 	bool zeroed;
-	if (HKM_UNLIKELY(size > PTRDIFF_MAX - alignment)) {
+	if (HKM_UNLIKELY(alignment > PTRDIFF_MAX || size > PTRDIFF_MAX - alignment)) {
 		errno = ENOMEM;
 		return NULL;
 	}
@@ -356,6 +356,7 @@ void hkm_free_full(void *pointer, struct hkm_bin *bin)
 		return;
 	}
 	hkm_tiny_free_full(heap, bin, pointer);
+	hkm_free_deferred(heap);
 }
 
 HKM_SLOW void hkm_free_twice(void *pointer)
@@ -546,7 +547,7 @@ void *hkm_aligned_alloc(size_t alignment, size_t size)
 void *hkm_memalign_at(size_t alignment, size_t size, const void *site)
 {
 	if (HKM_UNLIKELY(!hkm_is_power_of_two(alignment))) {
-		if (alignment > (size_t)1 << 62) {
+		if (alignment > (size_t)1 << 63) {
 			errno = EINVAL;
 			return NULL;
 		}

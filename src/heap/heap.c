@@ -85,7 +85,7 @@ HKM_SLOW static void call_learner(struct hkm_heap *heap)
 {
 	heap->window_over = false;
 	hkm_heap_guard(heap, true);
-	hkm_learning.window_over(heap->last_poll_ms);
+	hkm_learning.window_over(hkm_counted(&heap->last_poll_ms));
 	hkm_heap_guard(heap, false);
 }
 
@@ -137,6 +137,20 @@ static bool is_first_of_threads(const struct hkm_heap *heap, uint64_t now)
 								      memory_order_relaxed, memory_order_relaxed));
 }
 
+/* What was freed for a thread before it fell asleep waits in its inbox, and nobody may send to it any more. Called by one
+ * thread at a time, but for races that do no harm. */
+static void look_after_sleepers(const struct hkm_heap *own, uint64_t now)
+{
+	static hkm_counter next_ms;
+	if (hkm_heap_active() <= 1 || now < hkm_counted(&next_ms))
+		return;
+	hkm_set_count(&next_ms, now + HKM_ASLEEP_MS);
+	for (struct hkm_heap *heap = hkm_heap_first(); heap != NULL; heap = heap->next_heap)
+		if (heap != own && atomic_load_explicit(&heap->inbox, memory_order_relaxed) != NULL &&
+		    hkm_heap_is_asleep(heap, now))
+			hkm_heap_drain_sleeper(heap);
+}
+
 static void tick(struct hkm_heap *heap, const struct hkm_policy *policy, uint64_t now)
 {
 	uint64_t delay = policy->purge_delay_ms, before = now > delay ? now - delay : 0;
@@ -148,8 +162,10 @@ static void tick(struct hkm_heap *heap, const struct hkm_policy *policy, uint64_
 	hkm_remote_send_all(heap);
 	hkm_tiny_decay(heap);
 	bool holds = hkm_ace_decay(heap, policy);
-	if (is_first_of_threads(heap, now))
+	if (is_first_of_threads(heap, now)) {
 		hkm_pool_release_idle(false);
+		look_after_sleepers(heap, now);
+	}
 	hkm_tiny_release_empty(heap, 0);
 	if (heap->trim_generation != requests) {
 		heap->trim_generation = requests;
@@ -166,8 +182,8 @@ static void tick(struct hkm_heap *heap, const struct hkm_policy *policy, uint64_
 static bool poll(struct hkm_heap *heap, uint64_t *now)
 {
 	*now = hkm_os_now_ms();
-	uint64_t elapsed = *now - heap->last_poll_ms;
-	heap->last_poll_ms = *now;
+	uint64_t elapsed = *now - hkm_counted(&heap->last_poll_ms);
+	hkm_set_count(&heap->last_poll_ms, *now);
 	hkm_span_note_time(*now);
 	if (HKM_UNLIKELY(*now >= atomic_load_explicit(&hkm_window_end_ms, memory_order_relaxed)))
 		heap->window_over = true;
@@ -301,6 +317,21 @@ void hkm_heap_drain_abandoned(struct hkm_heap *heap)
 		hkm_heap_guard(own, false);
 }
 
+void hkm_heap_drain_sleeper(struct hkm_heap *heap)
+{
+	struct hkm_heap *own = hkm_tls_heap;
+	bool outside = own->enterable; /* as above */
+	if (outside)
+		hkm_heap_guard(own, true);
+	if (hkm_lock_try(&heap->reader.lock)) {
+		if (!atomic_load_explicit(&heap->abandoned, memory_order_relaxed))
+			hkm_remote_receive_for(heap);
+		hkm_lock_release(&heap->reader.lock);
+	}
+	if (outside)
+		hkm_heap_guard(own, false);
+}
+
 static void install_fork_hooks(void)
 {
 	pthread_atfork(hkm_heap_fork_prepare, hkm_heap_fork_parent, hkm_heap_fork_child);
@@ -392,6 +423,23 @@ void *hkm_heap_alloc_long_lived(struct hkm_heap *caller, size_t size)
 
 /* ---- malloc_trim --------------------------------------------------------------------------------------- */
 
+/* Of heaps whose threads sleep, and will not follow the request: all but what their fast paths work on. */
+static size_t trim_sleepers(const struct hkm_heap *own)
+{
+	size_t bytes = 0;
+	uint64_t now = hkm_os_now_ms();
+	for (struct hkm_heap *heap = hkm_heap_first(); heap != NULL; heap = heap->next_heap) {
+		if (heap == own || !hkm_heap_is_asleep(heap, now) || !hkm_lock_try(&heap->reader.lock))
+			continue;
+		if (!atomic_load_explicit(&heap->abandoned, memory_order_relaxed)) {
+			hkm_remote_receive_for(heap);
+			bytes += hkm_tiny_trim_slabs(heap);
+		}
+		hkm_lock_release(&heap->reader.lock);
+	}
+	return bytes;
+}
+
 /* Of a heap without a thread. */
 static size_t trim_abandoned(struct hkm_heap *heap)
 {
@@ -419,6 +467,7 @@ size_t hkm_heap_trim_all(void)
 	bytes += hkm_tiny_trim(own);
 	hkm_heap_leave(own);
 	hkm_heap_guard(own, true);
+	bytes += trim_sleepers(own);
 	hkm_lock_acquire(&registry_lock);
 	for (struct hkm_heap *heap = abandoned_heaps; heap != NULL; heap = heap->next_abandoned)
 		bytes += trim_abandoned(heap);

@@ -121,7 +121,7 @@ struct hkm_heap {
 	size_t dirty_bytes;         /* idle memory of the process that is purged at once beyond this, from the policy */
 	uint32_t polls_skipped;     /* slow paths that did not look at the clock */
 	uint32_t debug_leaves;      /* slow paths left, for the debug build's checks */
-	uint64_t last_poll_ms;      /* last look at the clock */
+	hkm_counter last_poll_ms;   /* last look at the clock; others see by it whether its thread sleeps */
 	uint64_t next_tick_ms;
 	struct hkm_slab *empty;     /* slabs without a class, kept */
 	struct hkm_heap *next_heap; /* all heaps; constant once linked */
@@ -204,8 +204,18 @@ void hkm_heap_make_room(struct hkm_heap *heap, const struct hkm_policy *policy, 
 /* Gives back all that malloc_trim promises (hakmem.h); result: bytes. */
 size_t hkm_heap_trim_all(void);
 
-/* Drains the inbox of an abandoned heap, if nobody else is at it; any thread. */
+/* Drains the inbox of an abandoned heap, or of one whose thread sleeps, if nobody else is at it; any thread. */
 void hkm_heap_drain_abandoned(struct hkm_heap *heap);
+void hkm_heap_drain_sleeper(struct hkm_heap *heap);
+
+/* Whether the heap's thread has not looked at the clock for so long that others take in what they have freed for it: it may
+ * sleep for ever. It may also wake at any moment; the heap's lock keeps it out then. Advice. */
+#define HKM_ASLEEP_MS 100
+static inline bool hkm_heap_is_asleep(const struct hkm_heap *heap, uint64_t now_ms)
+{
+	uint64_t last = hkm_counted(&heap->last_poll_ms);
+	return now_ms > last && now_ms - last >= HKM_ASLEEP_MS;
+}
 
 /* A Tiny block that its call site calls long-lived, from slabs that hold such blocks only: those of a heap that all
  * threads share and none owns. It counts as abandoned, so that what is freed comes home as to any such heap, but nobody

@@ -5,7 +5,7 @@
  *
  *              | send    | receive
  *      send    |   -     |   -       (-: no exclusion needed; X: callers exclude each other)
- *      receive |   -     |   X       (the owner, or whoever holds an abandoned heap's lock)
+ *      receive |   -     |   X       (whoever holds the heap's lock: the owner, or, if it has ended or sleeps, another)
  *
  * Sending is one compare-and-swap for a whole chain (Treiber 1986); the linearisation point of a send is its
  * successful compare-and-swap, of a receive its exchange. The receiver takes everything at once and never a
@@ -49,6 +49,8 @@ static void outbox_send(struct hkm_heap *heap, struct hkm_outbox *outbox)
 	for (unsigned i = 0; i < HKM_JUMP; i++)
 		outbox->recent[i] = NULL;
 	send(outbox->owner, first, last);
+	if (HKM_UNLIKELY(hkm_heap_is_asleep(outbox->owner, hkm_counted(&heap->last_poll_ms))))
+		hkm_heap_drain_sleeper(outbox->owner);
 }
 
 /* Full messages in a row, with nothing sent between them for another reason: of four, one of four times the size would
@@ -117,7 +119,8 @@ void hkm_remote_send_all(struct hkm_heap *heap)
 	}
 }
 
-bool hkm_remote_receive(struct hkm_heap *heap)
+/* `own`: see hkm_tiny_free_for. */
+static bool receive(struct hkm_heap *heap, bool own)
 {
 	/* seq_cst: after `abandoned` was set, see send. */
 	if (atomic_load_explicit(&heap->inbox, memory_order_seq_cst) == NULL)
@@ -131,12 +134,25 @@ bool hkm_remote_receive(struct hkm_heap *heap)
 		HKM_ASSERT(hkm_heap_of_bin(bin) == heap);
 		if (bin != heap->bins) /* not the class of 8 bytes */
 			__builtin_prefetch(((struct message_block *)block)->ahead, 1);
-		hkm_tiny_free_local(heap, bin, block);
+		if (own)
+			hkm_tiny_free_local(heap, bin, block);
+		else
+			hkm_tiny_free_for(heap, bin, block);
 		block = next;
 		received++;
 	}
 	hkm_count(&heap->counters.remote_received, received);
 	return true;
+}
+
+bool hkm_remote_receive(struct hkm_heap *heap)
+{
+	return receive(heap, true);
+}
+
+bool hkm_remote_receive_for(struct hkm_heap *heap)
+{
+	return receive(heap, false);
 }
 
 void hkm_remote_repair(struct hkm_heap *heap)

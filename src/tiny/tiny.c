@@ -23,6 +23,17 @@ static struct hkm_tiny *tiny_of(struct hkm_heap *heap, const struct hkm_bin *bin
 	return &heap->tiny[bin - heap->bins];
 }
 
+/* Written under the heap's lock; its thread reads it without, as advice: relaxed. */
+static int32_t in_use_of(const struct hkm_tiny *tiny)
+{
+	return __atomic_load_n(&tiny->in_use, __ATOMIC_RELAXED);
+}
+
+static void count_in_use(struct hkm_tiny *tiny, int32_t change)
+{
+	__atomic_store_n(&tiny->in_use, tiny->in_use + change, __ATOMIC_RELAXED);
+}
+
 /* ---- A class's list of slabs with room ----------------------------------------------------- */
 
 static void list_append(struct hkm_tiny *tiny, struct hkm_slab *slab)
@@ -77,7 +88,7 @@ static void slab_start(struct hkm_slab *slab, unsigned class)
 	slab->reciprocal = shape->reciprocal;
 	slab->in_use = 0;
 	slab->capacity = shape->capacity;
-	slab->carved = 0;
+	__atomic_store_n(&slab->carved, 0, __ATOMIC_RELAXED);
 	slab->freed = NULL;
 	slab->free_map = NULL;
 	slab->mapped_free = 0;
@@ -116,8 +127,9 @@ static void free_map_drop(struct hkm_slab *slab)
 	slab->mapped_free = 0;
 }
 
-/* No block of the slab is in anybody's hands: it stops being one. */
-static void slab_release(struct hkm_heap *heap, struct hkm_slab *slab)
+/* No block of the slab is in anybody's hands: it stops being one. `own`: by the heap's own thread, which alone may touch what
+ * its fast paths work on. */
+static void slab_release(struct hkm_heap *heap, struct hkm_slab *slab, bool own)
 {
 	struct hkm_tiny *tiny = &heap->tiny[slab->class];
 	HKM_ASSERT(slab->in_use == 0);
@@ -131,14 +143,15 @@ static void slab_release(struct hkm_heap *heap, struct hkm_slab *slab)
 	slab->kind = HKM_KIND_NONE;
 	hkm_count(&heap->tiny_counters[slab->class].slabs, (uint64_t)-1);
 	/* Many threads are likely to be sleeping threads. */
-	if (heap->empty_slabs < heap->empty_slabs_kept && hkm_heap_active() <= FEW_HEAPS) {
+	if (own && heap->empty_slabs < heap->empty_slabs_kept && hkm_heap_active() <= FEW_HEAPS) {
 		slab->next = heap->empty;
 		heap->empty = slab;
 		heap->empty_slabs++;
 	} else {
 		hkm_span_free(slab);
 	}
-	hkm_heap_expect_tick(heap);
+	if (own)
+		hkm_heap_expect_tick(heap);
 }
 
 void hkm_tiny_release_empty(struct hkm_heap *heap, uint32_t keep)
@@ -170,7 +183,7 @@ static void bin_grant(struct hkm_heap *heap, struct hkm_bin *bin, struct hkm_tin
 		      bool alternating)
 {
 	int32_t free_places = tiny->hot_capacity > length ? tiny->hot_capacity - length : 0;
-	int32_t live = tiny->in_use - length;
+	int32_t live = in_use_of(tiny) - length;
 	int32_t grant = (int32_t)heap->grant_mask + 1;
 	if (!alternating && live <= grant)
 		grant = live > 0 ? live - 1 : 0;
@@ -217,19 +230,13 @@ static struct hkm_slab *slab_of(void *pointer)
 }
 
 /* The rare event of a free: the slab is empty, or worth listing. */
-static void slab_changed(struct hkm_heap *heap, struct hkm_slab *slab, bool entered)
+static void slab_changed(struct hkm_heap *heap, struct hkm_slab *slab, bool own)
 {
-	const struct hkm_policy *policy = entered ? NULL : hkm_heap_enter(heap);
 	HKM_ASSERT(slab->in_use == 0 || (!slab->listed && heap->tiny[slab->class].active != slab));
 	if (slab->in_use == 0)
-		slab_release(heap, slab);
+		slab_release(heap, slab, own);
 	else
 		list_append(&heap->tiny[slab->class], slab);
-	if (!entered) {
-		/* A thread that does nothing but free comes by here, too. */
-		hkm_heap_poll_entered(heap, policy);
-		hkm_heap_leave(heap);
-	}
 }
 
 HKM_SLOW static void report_wrong_block(const struct hkm_slab *slab, const void *pointer)
@@ -237,25 +244,24 @@ HKM_SLOW static void report_wrong_block(const struct hkm_slab *slab, const void 
 	hkm_misuse("free", pointer == slab->freed ? "double free of" : "invalid pointer", pointer);
 }
 
-/* A block enters its slab's list; `entered`: the heap is, otherwise it is for the rare event only. The caller counts
- * the class's in_use down. */
-HKM_HOT void join_slab(struct hkm_heap *heap, struct hkm_slab *slab, struct hkm_block *block, bool entered)
+/* A block enters its slab's list. The caller counts the class's in_use down. */
+HKM_HOT void join_slab(struct hkm_heap *heap, struct hkm_slab *slab, struct hkm_block *block, bool own)
 {
 	block->next = slab->freed;
 	atomic_signal_fence(memory_order_release); /* as in bin_push */
 	slab->freed = block;
 	if (HKM_UNLIKELY(--slab->in_use <= slab->notice))
-		slab_changed(heap, slab, entered);
+		slab_changed(heap, slab, own);
 }
 
-static void free_to_slab(struct hkm_heap *heap, struct hkm_tiny *tiny, struct hkm_slab *slab, void *pointer, bool entered)
+static void free_to_slab(struct hkm_heap *heap, struct hkm_tiny *tiny, struct hkm_slab *slab, void *pointer, bool own)
 {
 	if (HKM_UNLIKELY(!hkm_tiny_is_block(slab, pointer) || pointer == slab->freed)) {
 		report_wrong_block(slab, pointer);
 		return;
 	}
-	tiny->in_use--;
-	join_slab(heap, slab, pointer, entered);
+	count_in_use(tiny, -1);
+	join_slab(heap, slab, pointer, own);
 }
 
 /* Takes the first `count` blocks of a list of one class to their slabs; the heap is entered. Result: the rest. */
@@ -275,7 +281,7 @@ static struct hkm_block *send_home(struct hkm_heap *heap, struct hkm_tiny *tiny,
 		}
 		block = next;
 	}
-	tiny->in_use -= sent;
+	count_in_use(tiny, -sent);
 	return block;
 }
 
@@ -287,6 +293,11 @@ void hkm_tiny_free_local(struct hkm_heap *heap, struct hkm_bin *bin, void *point
 	} else {
 		free_to_slab(heap, tiny_of(heap, bin), slab_of(pointer), pointer, true);
 	}
+}
+
+void hkm_tiny_free_for(struct hkm_heap *heap, const struct hkm_bin *bin, void *pointer)
+{
+	free_to_slab(heap, tiny_of(heap, bin), slab_of(pointer), pointer, false);
 }
 
 /* If all blocks of the class that are not on their slab lie on the hot list, and come from the active slab, that slab is
@@ -307,9 +318,9 @@ static void bin_cut(struct hkm_heap *heap, struct hkm_bin *bin, int32_t keep)
 	bin->head = NULL;
 	if (keep == 0 && active_is_idle(tiny, length)) {
 		list = NULL;
-		tiny->in_use = 0;
+		count_in_use(tiny, -tiny->in_use);
 		tiny->active->in_use = 0;
-		slab_release(heap, tiny->active);
+		slab_release(heap, tiny->active, true);
 	}
 	for (; kept < keep && *link != NULL; kept++)
 		link = &(*link)->next;
@@ -324,9 +335,10 @@ static void bin_cut(struct hkm_heap *heap, struct hkm_bin *bin, int32_t keep)
  * empty by it. At most once in a while, as a thread that lives by such rounds wants its list. Result: has it gone? */
 HKM_SLOW static bool flush_idle(struct hkm_heap *heap, struct hkm_bin *bin, struct hkm_tiny *tiny)
 {
-	if ((uint32_t)heap->last_poll_ms - tiny->flushed_ms < FLUSH_EVERY_MS)
+	uint32_t now = (uint32_t)hkm_counted(&heap->last_poll_ms);
+	if (now - tiny->flushed_ms < FLUSH_EVERY_MS)
 		return false;
-	tiny->flushed_ms = (uint32_t)heap->last_poll_ms;
+	tiny->flushed_ms = now;
 	hkm_heap_enter(heap);
 	bin_cut(heap, bin, 0);
 	hkm_heap_leave(heap);
@@ -353,17 +365,18 @@ void hkm_tiny_free_full(struct hkm_heap *heap, struct hkm_bin *bin, void *pointe
 	tiny->alternating = (int32_t)bin->taken >= tiny->room / 2;
 	bin->room = 0; /* the fast path has counted it down below 0 */
 	hkm_heap_poll(heap);
-	int32_t length = bin_length(bin, tiny);
-	bool flushed = tiny->in_use - length <= 1 && flush_idle(heap, bin, tiny);
-	int32_t excess = length - tiny->hot_resume;
-	if (!flushed && excess > 0 && heap->enterable)
+	int32_t length = bin_length(bin, tiny), excess = length - tiny->hot_resume;
+	bool flushed = in_use_of(tiny) - length <= 1 && flush_idle(heap, bin, tiny);
+	if (!flushed && excess > 0)
 		bin_shed(heap, bin, tiny, length, excess);
 	bin_grant(heap, bin, tiny, bin_length(bin, tiny), before && tiny->alternating);
 	if (bin->room > 0 && !flushed) {
 		bin->room--;
 		bin_push(bin, pointer);
 	} else {
-		free_to_slab(heap, tiny, slab_of(pointer), pointer, false);
+		hkm_heap_enter(heap);
+		free_to_slab(heap, tiny, slab_of(pointer), pointer, true);
+		hkm_heap_leave(heap);
 	}
 }
 
@@ -433,7 +446,7 @@ static bool take_freed(struct hkm_heap *heap, struct hkm_bin *bin, struct hkm_sl
 	struct hkm_block *list = slab->freed;
 	slab->freed = NULL;
 	slab->in_use += count;
-	tiny_of(heap, bin)->in_use += (int32_t)count;
+	count_in_use(tiny_of(heap, bin), (int32_t)count);
 	bin_filled(heap, bin, list, count);
 	return true;
 }
@@ -444,7 +457,7 @@ static bool take_mapped(struct hkm_heap *heap, struct hkm_bin *bin, struct hkm_s
 	if (slab->mapped_free == 0)
 		return false;
 	struct hkm_block *list = hkm_tiny_take_mapped(slab, batch, &count);
-	tiny_of(heap, bin)->in_use += (int32_t)count;
+	count_in_use(tiny_of(heap, bin), (int32_t)count);
 	bin_filled(heap, bin, list, count);
 	return true;
 }
@@ -459,9 +472,9 @@ static bool carve(struct hkm_heap *heap, struct hkm_bin *bin, struct hkm_slab *s
 	for (uint32_t i = 0; i + 1 < count; i++)
 		((struct hkm_block *)(first + i * size))->next = (struct hkm_block *)(first + (i + 1) * size);
 	((struct hkm_block *)(first + (count - 1) * size))->next = NULL;
-	slab->carved = (uint16_t)(slab->carved + count);
+	__atomic_store_n(&slab->carved, (uint16_t)(slab->carved + count), __ATOMIC_RELAXED); /* hkm_tiny_is_block */
 	slab->in_use += count;
-	tiny_of(heap, bin)->in_use += (int32_t)count;
+	count_in_use(tiny_of(heap, bin), (int32_t)count);
 	hkm_count(&heap->counters.carved, count);
 	bin_filled(heap, bin, (struct hkm_block *)first, count);
 	return true;

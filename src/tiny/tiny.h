@@ -28,6 +28,10 @@ bool hkm_tiny_refill(struct hkm_heap *heap, const struct hkm_policy *policy, uns
 /* Frees a block of a slab that `heap` owns, on the hot list or its slab. */
 void hkm_tiny_free_local(struct hkm_heap *heap, struct hkm_bin *bin, void *pointer);
 
+/* The same on behalf of the heap's thread, which sleeps: by another one that holds the heap's lock. Nothing is touched that fast
+ * paths work on, so the block goes to its slab. */
+void hkm_tiny_free_for(struct hkm_heap *heap, const struct hkm_bin *bin, void *pointer);
+
 /* A free that found its grant used up (bin->room has gone below 0): looks at the clock, makes room if the hot list is
  * full, and grants more. The heap is not entered. */
 void hkm_tiny_free_full(struct hkm_heap *heap, struct hkm_bin *bin, void *pointer);
@@ -52,10 +56,12 @@ HKM_HOT bool hkm_tiny_divides(uintptr_t offset, uint32_t reciprocal, uint32_t ca
 	return (uint32_t)product < reciprocal && product >> 32 < capacity;
 }
 
-/* Whether a block of the slab starts at `pointer`. Any thread. */
+/* Whether a block of the slab that was ever handed out starts at `pointer`. Any thread: relaxed, as whoever holds a block has
+ * it from a thread that saw it carved. */
 HKM_HOT bool hkm_tiny_is_block(const struct hkm_slab *slab, const void *pointer)
 {
-	return hkm_tiny_divides((uintptr_t)pointer & (HKM_SLICE_SIZE - 1), slab->reciprocal, slab->capacity);
+	return hkm_tiny_divides((uintptr_t)pointer & (HKM_SLICE_SIZE - 1), slab->reciprocal,
+				__atomic_load_n(&slab->carved, __ATOMIC_RELAXED));
 }
 
 /* The same for a slab of `class`, without a look at its descriptor. */
@@ -84,8 +90,10 @@ void hkm_tiny_decay(struct hkm_heap *heap);
 /* Releases kept empty slabs down to `keep`. */
 void hkm_tiny_release_empty(struct hkm_heap *heap, uint32_t keep);
 
-/* Flushes, and gives the pages of partly used slabs back that hold no live block (trim.c); result: bytes. */
+/* Flushes, and gives the pages of partly used slabs back that hold no live block (trim.c); result: bytes. The second one
+ * without flushing, by whoever holds the heap's lock. */
 size_t hkm_tiny_trim(struct hkm_heap *heap);
+size_t hkm_tiny_trim_slabs(struct hkm_heap *heap);
 
 /* Takes up to `limit` blocks out of a slab's free_map; result: their list, *count their number. */
 struct hkm_block *hkm_tiny_take_mapped(struct hkm_slab *slab, uint32_t limit, uint32_t *count);
@@ -99,8 +107,10 @@ void hkm_remote_free(struct hkm_heap *from, struct hkm_heap *owner, uint32_t blo
 /* Sends what the outboxes hold. */
 void hkm_remote_send_all(struct hkm_heap *heap);
 
-/* Frees everything in the inbox; result: whether there was anything. */
+/* Frees everything in the inbox; result: whether there was anything. The second one on behalf of a thread that sleeps, by
+ * whoever holds the heap's lock. */
 bool hkm_remote_receive(struct hkm_heap *heap);
+bool hkm_remote_receive_for(struct hkm_heap *heap);
 
 /* fork, in the child: makes the outboxes whole of a heap whose thread was copied at any moment. */
 void hkm_remote_repair(struct hkm_heap *heap);

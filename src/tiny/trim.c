@@ -100,9 +100,14 @@ static void visit(struct hkm_slab *slab, void *context)
 
 size_t hkm_tiny_trim(struct hkm_heap *heap)
 {
+	hkm_tiny_flush(heap);
+	return hkm_tiny_trim_slabs(heap);
+}
+
+size_t hkm_tiny_trim_slabs(struct hkm_heap *heap)
+{
 	struct trim_batch batch;
 	batch.count = batch.bytes = 0;
-	hkm_tiny_flush(heap);
 	hkm_tiny_release_empty(heap, 0);
 	hkm_span_visit(visit, &(struct trim_visit){ heap, &batch });
 	batch_flush(&batch);

@@ -1,5 +1,5 @@
 /* test_sleepers.c - threads that have allocated, freed and now sleep hold next to nothing: they cannot keep house any
- * more, so what they hold when they fall asleep is what they hold for ever.
+ * more, so what they hold when they fall asleep is what they hold for ever. What others free for them is taken in by others.
  */
 #include "cmocka_tests.h"
 #include "support.h"
@@ -81,10 +81,121 @@ static void sleeping_threads_hold_little(void **state)
 	run_in_children(run_band, bands, sizeof bands[0], sizeof bands / sizeof bands[0], 2, 60);
 }
 
+#define OWNERS 16
+#define OWNED_BYTES (4 * MIB) /* that each allocates, and others free */
+
+/* What a sleeper leaves to others. */
+struct owner {
+	size_t size, count, own; /* of its blocks it frees `own` of 50 itself */
+	void **blocks;
+};
+
+static void *allocate_and_sleep(void *argument)
+{
+	struct owner *owner = argument;
+
+	for (size_t i = 0; i < owner->count; i++) {
+		owner->blocks[i] = malloc(owner->size);
+		fill_pattern(owner->blocks[i], owner->size, owner->size);
+	}
+	for (size_t i = 0; i < owner->count; i++) {
+		if (i % 50 < owner->own) {
+			free(owner->blocks[i]);
+			owner->blocks[i] = NULL;
+		}
+	}
+	pthread_barrier_wait(&asleep);
+	pause();
+	return NULL;
+}
+
+/* Works a little until `done` bytes are left at most, or patience ends; result: what is left. */
+static size_t work_until(size_t before, size_t done)
+{
+	double end = seconds_now() + PATIENCE;
+	size_t now;
+
+	do {
+		for (int i = 0; i < 20; i++) {
+			free(opaque_pointer(malloc(100)));
+			usleep(1000);
+		}
+		now = resident_bytes();
+		now -= now < before ? now : before;
+	} while (now >= done && seconds_now() < end);
+	return now;
+}
+
+static void run_owners(const void *argument)
+{
+	struct owner owners[OWNERS];
+	const struct owner *form = argument;
+	size_t before = resident_bytes(), most = OWNERS * OWNED_BYTES / 16, left; /* hot lists stay */
+
+	pthread_barrier_init(&asleep, NULL, OWNERS + 1);
+	for (size_t i = 0; i < OWNERS; i++) {
+		pthread_t thread;
+
+		owners[i] = *form;
+		owners[i].count = OWNED_BYTES / form->size;
+		owners[i].blocks = map_pages(owners[i].count * sizeof(void *));
+		require(pthread_create(&thread, NULL, allocate_and_sleep, &owners[i]) == 0, "no thread");
+	}
+	pthread_barrier_wait(&asleep);
+	for (size_t i = 0; i < OWNERS; i++) {
+		for (size_t k = 0; k < owners[i].count; k++)
+			free(owners[i].blocks[k]);
+		release_pages(owners[i].blocks, owners[i].count * sizeof(void *));
+	}
+	left = work_until(before, most);
+	require(left < most, "blocks of %zu bytes: %zu KiB are left of what was freed for sleepers", form->size, left / KIB);
+}
+
+static void what_others_free_for_a_sleeper_goes_back(void **state)
+{
+	static const struct owner forms[] = { { 8, 0, 0, NULL }, { 100, 0, 0, NULL }, { 100, 0, 49, NULL },
+					      { 1000, 0, 0, NULL }, { 3000, 0, 0, NULL } };
+
+	(void)state;
+	run_in_children(run_owners, forms, sizeof forms[0], sizeof forms / sizeof forms[0], 2, 60);
+}
+
+/* Half of each page's blocks stay: nothing goes but what malloc_trim finds free within slabs. */
+static void run_trim(const void *argument)
+{
+	struct owner owner = *(const struct owner *)argument;
+	size_t before, after;
+	pthread_t thread;
+
+	owner.count = 64 * MIB / owner.size;
+	owner.blocks = map_pages(owner.count * sizeof(void *));
+	pthread_barrier_init(&asleep, NULL, 2);
+	require(pthread_create(&thread, NULL, allocate_and_sleep, &owner) == 0, "no thread");
+	pthread_barrier_wait(&asleep);
+	before = resident_bytes();
+	for (size_t i = 0; i < owner.count; i++) /* one live block in four slabs: the pages of the others are free */
+		if (i % (4 * 32768 / owner.size) != 0)
+			free(owner.blocks[i]);
+	usleep(200000); /* the owner counts as asleep */
+	malloc_trim(0);
+	after = resident_bytes();
+	require(after + 48 * MIB < before, "%zu MiB are left of %zu", after / MIB, before / MIB);
+}
+
+static void a_trim_reaches_what_a_sleeper_owns(void **state)
+{
+	static const struct owner forms[] = { { 100, 0, 0, NULL } };
+
+	(void)state;
+	run_in_children(run_trim, forms, sizeof forms[0], 1, 1, 60);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(sleeping_threads_hold_little),
+		cmocka_unit_test(what_others_free_for_a_sleeper_goes_back),
+		cmocka_unit_test(a_trim_reaches_what_a_sleeper_owns),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -93,6 +93,14 @@ static void *mapped_page(bool keep)
 	return page;
 }
 
+/* Where a block of a slab would be that nobody has been given yet: slabs are carved from their start. */
+static void *not_yet_given(size_t size)
+{
+	uintptr_t block = (uintptr_t)malloc(size), slab = block & ~(uintptr_t)32767;
+
+	return wild(slab + (32768 / size - 2) * size);
+}
+
 static void stack_pointer(void)
 {
 	char bytes[256] __attribute__((aligned(64)));
@@ -120,6 +128,7 @@ static void misaligned_large(void) { wrong_free(at(malloc(300000), 8)); }
 static void misaligned_big(void) { wrong_free(at(malloc(5 * MIB), 1)); }
 static void interior_tiny(void) { wrong_free(at(malloc(256), 16)); }
 static void interior_tiny_1024(void) { wrong_free(at(malloc(1024), 512)); }
+static void not_yet_given_tiny(void) { wrong_free(not_yet_given(208)); }
 static void interior_mid(void) { wrong_free(at(malloc(5000), 1600)); }
 static void interior_mid_first(void) { wrong_free(at(malloc(30000), 16)); }
 static void interior_mid_page(void) { wrong_free(at(malloc(30000), 4096)); }
@@ -145,6 +154,7 @@ static void double_big_thread(void) { wrong_free(freed_by_a_thread(5 * MIB)); }
 static void double_huge(void) { wrong_free(freed(700 * MIB)); }
 static void realloc_static(void) { wrong_realloc(static_bytes + 64); }
 static void realloc_wild(void) { wrong_realloc(wild(0xdeadbeefdeadbee0u)); }
+static void realloc_not_yet_given(void) { wrong_realloc(not_yet_given(208)); }
 static void realloc_freed_mid(void) { wrong_realloc(freed(5000)); }
 static void realloc_freed_large(void) { wrong_realloc(freed(300000)); }
 static void realloc_freed_big(void) { wrong_realloc(freed(5 * MIB)); }
@@ -178,6 +188,7 @@ static const struct {
 	{ "misaligned-big", misaligned_big },
 	{ "interior-tiny", interior_tiny },
 	{ "interior-tiny-1024", interior_tiny_1024 },
+	{ "not-yet-given-tiny", not_yet_given_tiny },
 	{ "interior-mid", interior_mid },
 	{ "interior-mid-first", interior_mid_first },
 	{ "interior-mid-page", interior_mid_page },
@@ -203,6 +214,7 @@ static const struct {
 	{ "double-huge", double_huge },
 	{ "realloc-static", realloc_static },
 	{ "realloc-wild", realloc_wild },
+	{ "realloc-not-yet-given", realloc_not_yet_given },
 	{ "realloc-freed-mid", realloc_freed_mid },
 	{ "realloc-freed-large", realloc_freed_large },
 	{ "realloc-freed-big", realloc_freed_big },
