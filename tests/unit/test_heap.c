@@ -193,6 +193,68 @@ static void use_and_free(size_t bytes)
 		hkm_free(taken[--count]);
 }
 
+/* ---- Sleepers -------------------------------------------------------------------- */
+
+#define PASSED 256u         /* places between the two threads */
+#define OWNER_ROUNDS 20000u
+
+static _Atomic(void *) passed[PASSED];
+static _Atomic(struct hkm_heap *) owning; /* the owner's heap; NULL: it has ended its work */
+static atomic_bool drained;
+
+/* Allocates, frees some itself and leaves others to be freed. */
+static void *own_blocks(void *unused)
+{
+	struct random_source random = { 7 };
+
+	hkm_free(hkm_malloc(100));
+	atomic_store(&owning, hkm_tls_heap);
+	for (unsigned i = 0; i < OWNER_ROUNDS; i++) {
+		size_t size = random_between(&random, 1, 1024);
+		void *block = hkm_malloc(size);
+
+		fill_pattern(block, size, size);
+		block = atomic_exchange(&passed[random_between(&random, 0, PASSED - 1)], block);
+		hkm_free(block);
+	}
+	atomic_store(&owning, NULL);
+	while (!atomic_load(&drained))
+		sched_yield();
+	for (unsigned class = 0; class < HKM_TINY_CLASSES; class++)
+		require(hkm_tls_heap->tiny[class].in_use >= 0, "class %u", class);
+	return unused;
+}
+
+/* Whoever takes in what was freed for a heap need not know whether its thread sleeps: here it does not. */
+ISOLATED(an_inbox_is_emptied_by_others_while_its_owner_goes_on)
+{
+	pthread_t thread;
+	struct hkm_heap *heap = NULL, *now;
+	unsigned drains = 0;
+
+	require(pthread_create(&thread, NULL, own_blocks, NULL) == 0, "pthread_create");
+	while (heap == NULL)
+		heap = atomic_load(&owning);
+	while ((now = atomic_load(&owning)) != NULL) {
+		for (unsigned i = 0; i < PASSED; i++)
+			hkm_free(atomic_exchange(&passed[i], NULL));
+		hkm_remote_send_all(hkm_tls_heap);
+		hkm_heap_drain_sleeper(heap);
+		drains++;
+	}
+	for (unsigned i = 0; i < PASSED; i++)
+		hkm_free(atomic_exchange(&passed[i], NULL));
+	hkm_remote_send_all(hkm_tls_heap);
+	hkm_heap_drain_sleeper(heap);
+	require(atomic_load(&heap->inbox) == NULL && drains > 0, "the inbox is not empty after %u", drains);
+	atomic_store(&drained, true);
+	pthread_join(thread, NULL);
+	for (unsigned class = 0; class < HKM_TINY_CLASSES; class++)
+		require(heap->tiny[class].in_use == 0 && hkm_counted(&heap->tiny_counters[class].slabs) == 0,
+			"class %u: %d blocks in use, %lu slabs", class, heap->tiny[class].in_use,
+			(unsigned long)hkm_counted(&heap->tiny_counters[class].slabs));
+}
+
 ISOLATED(trimming_gives_everything_back)
 {
 	struct hkm_span_stats stats;
@@ -534,6 +596,7 @@ int main(void)
 		cmocka_unit_test(a_hundred_threads_in_turn_need_one_heap),
 		cmocka_unit_test(an_adopted_heap_takes_the_policy_of_its_day),
 		cmocka_unit_test(frees_into_an_abandoned_heap_arrive_at_once),
+		cmocka_unit_test(an_inbox_is_emptied_by_others_while_its_owner_goes_on),
 		cmocka_unit_test(trimming_gives_everything_back),
 		cmocka_unit_test(other_threads_follow_a_trim_at_their_next_look),
 		cmocka_unit_test(idle_memory_goes_after_its_delay),
