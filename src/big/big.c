@@ -12,6 +12,8 @@
 #define HUGE_PAGE ((size_t)2 << 20)
 #define SMALLEST_REST ((size_t)64 << 10)             /* shorter remainders are not worth keeping apart */
 #define RELEASES 32u                                 /* ranges unmapped in one go */
+#define UNNEEDED_DELAYS 10u                          /* what nobody has needed for so many delays is given back, */
+#define UNNEEDED_LEAST_MS 250u                       /* or for so long, if that is longer */
 #define ROOM_SHARE 4u                                /* fresh memory leaves a quarter of what is live in the cache */
 
 /* A range of whole pages: a live block, or free memory that is kept. */
@@ -39,6 +41,8 @@ static hkm_counter live_bytes, live_count, kept_bytes, kept_count, hits, misses,
 	probed_bytes, probe_ns;
 struct hkm_regret hkm_big_aged, hkm_big_surplus;
 static uint64_t purge_delay_ms; /* after which ranges went last */
+static size_t lowest_kept;      /* fewest bytes kept since then: so many were not needed */
+static uint64_t lowest_since_ms;
 
 /* ---- Hash tables ---------------------------------------------------------------------------------- */
 
@@ -260,6 +264,24 @@ static struct range *take_for_purge(uint64_t before_ms, size_t keep_bytes, bool 
 	return range;
 }
 
+/* The cache has become smaller. */
+static void note_lowest(void)
+{
+	lowest_kept = hkm_min(lowest_kept, hkm_counted(&kept_bytes));
+}
+
+/* A block that comes and goes joins what is kept beside it, and makes all of it young again. So the least that was kept for
+ * some delays' time, which nobody has needed, goes as well. Result: the bytes to be kept; SIZE_MAX: that time is not over. */
+static size_t needed_bytes(uint64_t now_ms)
+{
+	if (now_ms - lowest_since_ms < hkm_max(UNNEEDED_DELAYS * purge_delay_ms, UNNEEDED_LEAST_MS))
+		return SIZE_MAX;
+	size_t unneeded = lowest_kept;
+	lowest_since_ms = now_ms;
+	lowest_kept = hkm_counted(&kept_bytes);
+	return lowest_kept - unneeded;
+}
+
 /* `size` bytes are given back: because of their age, or because there are more than `limited` says there may be. */
 static void note_purge(size_t size, bool aged, bool limited, uint64_t now_ms)
 {
@@ -281,13 +303,16 @@ static size_t purge(uint64_t before_ms, size_t keep_bytes, bool limited)
 		struct range *released[RELEASES];
 		unsigned count = 0;
 		hkm_lock_acquire(&hkm_big_lock);
-		if (before_ms != 0 && before_ms <= now_ms)
+		if (before_ms != 0 && before_ms <= now_ms) {
 			purge_delay_ms = now_ms - before_ms;
+			keep_bytes = hkm_min(keep_bytes, needed_bytes(now_ms));
+		}
 		while (count < RELEASES && (released[count] = take_for_purge(before_ms, keep_bytes, &aged)) != NULL) {
 			if (before_ms <= now_ms)
-				note_purge(released[count]->size, aged, limited, now_ms);
+				note_purge(released[count]->size, aged || before_ms != 0, limited, now_ms);
 			hkm_count(&purged_bytes, released[count++]->size);
 		}
+		note_lowest();
 		hkm_lock_release(&hkm_big_lock);
 		for (unsigned i = 0; i < count; i++) {
 			bytes += released[i]->size;
@@ -370,6 +395,7 @@ static struct range *take_fitting(const struct hkm_policy *policy, size_t size, 
 		note_reuse(range, size);
 		if (range->size > size + size / 1000 * (policy->big_surplus - 1000))
 			cut(range, size);
+		note_lowest();
 	}
 	hkm_count(range != NULL ? &hits : &misses, 1);
 	hkm_lock_release(&hkm_big_lock);
@@ -383,6 +409,7 @@ static struct range *take_grown(const struct hkm_policy *policy, size_t size, hk
 	struct range *range = find_smaller(size);
 	if (range != NULL) {
 		kept_remove(range);
+		note_lowest();
 		note_reuse(range, size);
 	}
 	hkm_lock_release(&hkm_big_lock);
@@ -536,6 +563,7 @@ static bool grow_into_kept(struct range *range, size_t size)
 	range->kept_since_ms = behind->kept_since_ms;
 	hkm_meta_free(behind, sizeof *behind);
 	cut(range, size);
+	note_lowest();
 	return true;
 }
 

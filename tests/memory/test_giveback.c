@@ -31,6 +31,7 @@ static const char *const who_names[WHO_COUNT] = {
 struct scenario {
 	enum block_kind kind;
 	enum who who;
+	size_t working; /* bytes of the blocks that the main thread goes on with */
 };
 
 static enum block_kind kind;
@@ -113,7 +114,7 @@ static void run_scenario(const void *argument)
 	end = seconds_now() + PATIENCE;
 	do {
 		for (int i = 0; i < 20; i++) {
-			free(opaque_pointer(malloc(100)));
+			free(opaque_pointer(malloc(scenario->working)));
 			usleep(1000);
 		}
 		now = resident_bytes();
@@ -123,37 +124,44 @@ static void run_scenario(const void *argument)
 		kind_name(scenario->kind), who_names[scenario->who], now / KIB, peak / KIB, PATIENCE);
 }
 
-static void memory_of(enum block_kind of_kind)
+static void memory_of(enum block_kind of_kind, size_t working)
 {
 	struct scenario scenarios[WHO_COUNT];
 
 	for (size_t i = 0; i < WHO_COUNT; i++)
-		scenarios[i] = (struct scenario){ of_kind, (enum who)i };
+		scenarios[i] = (struct scenario){ of_kind, (enum who)i, working };
 	run_in_children(run_scenario, scenarios, sizeof scenarios[0], WHO_COUNT, WHO_COUNT, 60);
 }
 
 static void tiny_blocks_go_back(void **state)
 {
 	(void)state;
-	memory_of(KIND_TINY);
+	memory_of(KIND_TINY, 100);
 }
 
 static void mid_blocks_go_back(void **state)
 {
 	(void)state;
-	memory_of(KIND_MID);
+	memory_of(KIND_MID, 100);
 }
 
 static void large_blocks_go_back(void **state)
 {
 	(void)state;
-	memory_of(KIND_LARGE);
+	memory_of(KIND_LARGE, 100);
 }
 
 static void big_blocks_go_back(void **state)
 {
 	(void)state;
-	memory_of(KIND_BIG);
+	memory_of(KIND_BIG, 100);
+}
+
+/* Each of them joins what lies beside it, and makes it young. */
+static void big_blocks_go_back_while_others_come_and_go(void **state)
+{
+	(void)state;
+	memory_of(KIND_BIG, 3 * MIB);
 }
 
 int main(void)
@@ -163,6 +171,7 @@ int main(void)
 		cmocka_unit_test(mid_blocks_go_back),
 		cmocka_unit_test(large_blocks_go_back),
 		cmocka_unit_test(big_blocks_go_back),
+		cmocka_unit_test(big_blocks_go_back_while_others_come_and_go),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
