@@ -38,12 +38,12 @@ static void *allocate_big(struct hkm_heap *heap, size_t size, size_t alignment, 
 	if (HKM_UNLIKELY(heap->metered))
 		hkm_meter_exact(&heap->meter);
 	hkm_heap_poll_entered(heap, policy);
-	void *block = hkm_big_alloc_hinted(policy, size, alignment, hints, zeroed);
-	if (*zeroed) { /* fresh memory: as much that lies idle below goes */
-		size_t dirty = hkm_span_dirty();
-		if (dirty > 0)
-			hkm_span_purge(0, dirty > size ? dirty - size : 0);
-	}
+	size_t fresh;
+	void *block = hkm_big_alloc_hinted(policy, size, alignment, hints, &fresh);
+	*zeroed = fresh >= size;
+	size_t dirty = fresh > 0 ? hkm_span_dirty() : 0;
+	if (dirty > 0) /* as much that lies idle below goes */
+		hkm_span_purge(0, dirty > fresh ? dirty - fresh : 0);
 	hkm_heap_leave(heap);
 	return block;
 }

@@ -403,7 +403,7 @@ static struct range *take_fitting(const struct hkm_policy *policy, size_t size, 
 }
 
 /* Takes a kept range that is too small and grows it; NULL: none, or the system refuses. */
-static struct range *take_grown(const struct hkm_policy *policy, size_t size, hkm_hints hints)
+static struct range *take_grown(const struct hkm_policy *policy, size_t size, hkm_hints hints, size_t *fresh)
 {
 	hkm_lock_acquire(&hkm_big_lock);
 	struct range *range = find_smaller(size);
@@ -415,8 +415,9 @@ static struct range *take_grown(const struct hkm_policy *policy, size_t size, hk
 	hkm_lock_release(&hkm_big_lock);
 	if (range == NULL)
 		return NULL;
-	note_fresh(policy, size - range->size, size);
-	make_room(size - range->size);
+	*fresh = size - range->size;
+	note_fresh(policy, *fresh, size);
+	make_room(*fresh);
 	char *start = hkm_os_remap(range->start, range->size, size, true);
 	hkm_lock_acquire(&hkm_big_lock);
 	if (start != NULL) {
@@ -458,8 +459,9 @@ static struct range *take_new(const struct hkm_policy *policy, size_t size, size
 }
 
 void *hkm_big_alloc_hinted(const struct hkm_policy *policy, size_t size, size_t alignment, hkm_hints hints,
-			   bool *zeroed)
+			   size_t *fresh)
 {
+	*fresh = 0;
 	if (size >= LARGEST || alignment >= LARGEST)
 		return NULL;
 	size = hkm_align_up(hkm_max(size, (size_t)1 << SMALLEST_LOG), hkm_os_page_size());
@@ -467,10 +469,11 @@ void *hkm_big_alloc_hinted(const struct hkm_policy *policy, size_t size, size_t 
 	if ((hints & HKM_HINT_SAMPLED) == 0)
 		range = take_fitting(policy, size, alignment);
 	if (range == NULL && (hints & HKM_HINT_SAMPLED) == 0 && alignment <= hkm_os_page_size())
-		range = take_grown(policy, size, hints);
-	*zeroed = range == NULL;
-	if (range == NULL)
+		range = take_grown(policy, size, hints, fresh);
+	if (range == NULL) {
+		*fresh = size;
 		range = take_new(policy, size, alignment, hints);
+	}
 	/* Before the program is told that there is no memory, all that is kept goes. */
 	if (range == NULL && hkm_big_purge(UINT64_MAX, 0) > 0)
 		range = take_new(policy, size, alignment, hints);
@@ -486,7 +489,10 @@ void *hkm_big_alloc_hinted(const struct hkm_policy *policy, size_t size, size_t 
 
 void *hkm_big_alloc(const struct hkm_policy *policy, size_t size, size_t alignment, bool *zeroed)
 {
-	return hkm_big_alloc_hinted(policy, size, alignment, 0, zeroed);
+	size_t fresh;
+	void *block = hkm_big_alloc_hinted(policy, size, alignment, 0, &fresh);
+	*zeroed = block != NULL && fresh >= size;
+	return block;
 }
 
 /* The call site of a block that is not live any more asked that it is not kept. */

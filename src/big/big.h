@@ -25,9 +25,10 @@
  * *zeroed: it reads as zero. */
 void *hkm_big_alloc(const struct hkm_policy *policy, size_t size, size_t alignment, bool *zeroed);
 
-/* The same with hints of the call site. A sampled block comes from a mapping of its own. */
+/* The same with hints of the call site. A sampled block comes from a mapping of its own. *fresh: bytes of it that are not
+ * resident; all of them read as zero, and so does the block if it has no others. */
 void *hkm_big_alloc_hinted(const struct hkm_policy *policy, size_t size, size_t alignment, hkm_hints hints,
-			   bool *zeroed);
+			   size_t *fresh);
 
 /* Frees a block; result: false if none starts at `pointer`. */
 bool hkm_big_free(const struct hkm_policy *policy, void *pointer);

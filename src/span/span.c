@@ -61,6 +61,7 @@ static uint64_t purge_delay_ms;
 
 static hkm_counter fresh_bytes, populated_bytes, populate_ns;
 static uint64_t populates_to_skip, skip_next = SKIP_FIRST;
+static unsigned clean_slices; /* handed out since they last filled a superslab; guarded by hkm_span_lock */
 static _Atomic size_t fault_ahead; /* relaxed: a value of its own */
 
 /* The time of the last look at the clock by anyone; written by polling threads (relaxed: any recent value will do),
@@ -318,6 +319,15 @@ static void note_use(const struct superslab *superslab, uint64_t there, uint64_t
 	}
 }
 
+/* So many slices are handed out that are not resident. Result: whether they fill another superslab. */
+static bool note_clean(uint64_t slices)
+{
+	clean_slices += (unsigned)slices;
+	bool full = clean_slices >= HKM_SUPERSLAB_SLICES;
+	clean_slices -= full ? HKM_SUPERSLAB_SLICES : 0;
+	return full;
+}
+
 void hkm_span_set_fault_ahead(size_t bytes)
 {
 	atomic_store_explicit(&fault_ahead, bytes, memory_order_relaxed);
@@ -376,9 +386,10 @@ struct hkm_slab *hkm_span_alloc(size_t slices, bool little, bool *zeroed, bool *
 {
 	HKM_ASSERT(slices >= 1 && slices <= HKM_SUPERSLAB_SLICES);
 	struct hkm_slab *slab = NULL;
+	*fresh = false;
 	hkm_lock_acquire(&hkm_span_lock);
 	uint64_t fitting = bucket_bits & ~run_mask(slices - 1);
-	*fresh = fitting == 0;
+	bool grown = fitting == 0;
 	struct superslab *superslab = fitting != 0 ? buckets[__builtin_ctzl(fitting) + 1] : superslab_map();
 	if (superslab != NULL) {
 		unsigned start = best_start(superslab, slices, little);
@@ -387,6 +398,7 @@ struct hkm_slab *hkm_span_alloc(size_t slices, bool little, bool *zeroed, bool *
 		bool deep = (superslab->dirty & ~superslab->shallow & bits) != 0;
 		uint64_t there = count_bits(superslab->dirty & bits);
 		note_use(superslab, there, slices);
+		*fresh = note_clean(slices - there);
 		take_free(superslab, bits, slices);
 		set_dirty(superslab, superslab->dirty & ~bits, -there);
 		slab = superslab_slab(superslab, start);
@@ -396,7 +408,7 @@ struct hkm_slab *hkm_span_alloc(size_t slices, bool little, bool *zeroed, bool *
 	}
 	hkm_lock_release(&hkm_span_lock);
 	size_t ahead = atomic_load_explicit(&fault_ahead, memory_order_relaxed);
-	if (*fresh && ahead > 0 && slab != NULL)
+	if (grown && ahead > 0 && slab != NULL)
 		populate(superslab, ahead);
 	return slab;
 }

@@ -132,7 +132,8 @@ static inline uint8_t *hkm_state_of(const void *address)
 void hkm_span_start(void);
 
 /* Hands out a span of `slices` (1 to 64) neighbouring slices, at a multiple of 32 KiB. `little`: little of it is likely
- * to be used. *zeroed tells whether it reads as zero, *fresh whether the window grew for it.
+ * to be used. *zeroed tells whether it reads as zero, *fresh whether as much as a superslab that
+ * was not resident has been handed out since it last was so.
  * Result: the first slice's descriptor, whose span fields (slices) and `deep`, as the slices were) are set and kind is NONE; NULL if
  * the system refuses memory. Any thread. */
 struct hkm_slab *hkm_span_alloc(size_t slices, bool little, bool *zeroed, bool *fresh);

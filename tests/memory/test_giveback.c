@@ -6,6 +6,8 @@
 
 #include <pthread.h>
 #include <semaphore.h>
+#include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "names.h"
@@ -164,6 +166,36 @@ static void big_blocks_go_back_while_others_come_and_go(void **state)
 	memory_of(KIND_BIG, 3 * MIB);
 }
 
+/* What one layer has freed makes room for what another asks for at once, with no time for it to grow old. */
+static void run_turns(const void *size)
+{
+	size_t small = *(const size_t *)size, count = 60 * MIB / small, before = resident_bytes(), peak;
+	struct rusage usage;
+
+	blocks = map_pages(count * sizeof *blocks);
+	for (int turn = 0; turn < 4; turn++) {
+		char *large = malloc(90 * MIB);
+
+		memset(large, turn, 90 * MIB);
+		free(opaque_pointer(large));
+		for (size_t i = 0; i < count; i++)
+			memset(blocks[i] = malloc(small), turn, small);
+		for (size_t i = 0; i < count; i++)
+			free(blocks[i]);
+	}
+	getrusage(RUSAGE_SELF, &usage);
+	peak = (size_t)usage.ru_maxrss * KIB - before;
+	require(peak < 115 * MIB, "blocks of %zu bytes and one of 90 MiB in turn: the peak is %zu MiB", small, peak / MIB);
+}
+
+static void what_one_layer_frees_makes_room_for_another(void **state)
+{
+	static const size_t sizes[] = { 112, 20000, MIB };
+
+	(void)state;
+	run_in_children(run_turns, sizes, sizeof sizes[0], sizeof sizes / sizeof sizes[0], 1, 60);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -172,6 +204,7 @@ int main(void)
 		cmocka_unit_test(large_blocks_go_back),
 		cmocka_unit_test(big_blocks_go_back),
 		cmocka_unit_test(big_blocks_go_back_while_others_come_and_go),
+		cmocka_unit_test(what_one_layer_frees_makes_room_for_another),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -534,8 +534,8 @@ ISOLATED(threads_share_the_cache)
 
 static unsigned char *take_hinted(size_t size, hkm_hints hints)
 {
-	bool zeroed;
-	unsigned char *block = hkm_big_alloc_hinted(&policy, size, PAGE, hints, &zeroed);
+	size_t fresh;
+	unsigned char *block = hkm_big_alloc_hinted(&policy, size, PAGE, hints, &fresh);
 
 	require(block != NULL && usable(block) >= size, "no memory");
 	return block;

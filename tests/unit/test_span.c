@@ -94,7 +94,7 @@ static void take(struct span *span, size_t slices)
 	require(span->slab != NULL, "no memory");
 	require(span->slab->slices == slices && span->slab->kind == HKM_KIND_NONE, "%u slices of %zu",
 		span->slab->slices, slices);
-	require(fresh == (after.mapped > before.mapped), "fresh is %d", fresh);
+	require(fresh == (after.fresh / HKM_SUPERSLAB_SIZE > before.fresh / HKM_SUPERSLAB_SIZE), "fresh is %d", fresh);
 	require(is_aligned(hkm_slab_start(span->slab), HKM_SLICE_SIZE), "misaligned");
 	require(&hkm_window.slabs[hkm_slice_of(hkm_slab_start(span->slab))] == span->slab, "descriptor");
 	claim(span->slab, 0, slices);
