@@ -168,12 +168,13 @@ static inline struct hkm_cache *hkm_ace_cache_for(struct hkm_heap *heap, size_t 
 }
 
 /* The size whose static class serves `size` bytes (more than 1 KiB when rounded up) at a multiple of `alignment` (up to
- * 32 KiB). Large blocks start a span. Mid blocks start at a multiple of their size in a span aligned to 32 KiB: if the
- * alignment is a multiple of the step between the classes there, its own multiples are classes; else it divides the
+ * 32 KiB). Blocks above HKM_SHARED_MAX start a span. Others start at a multiple of their size in a span aligned to 32 KiB: if
+ * the alignment is a multiple of the step between the classes there, its own multiples are classes; else it divides the
  * step, which divides every class. */
+#define HKM_SHARED_MAX (4 * HKM_SLICE_SIZE) /* bytes: larger blocks have spans of their own */
 static inline size_t hkm_ace_aligned_size(size_t size, size_t alignment)
 {
-	return size > HKM_MID_MAX ? size : hkm_align_up(hkm_max(size, 1), alignment);
+	return size > HKM_SHARED_MAX ? size : hkm_align_up(hkm_max(size, 1), alignment);
 }
 
 /* Takes the newest block out of a cache that has one. */

@@ -85,13 +85,11 @@ static size_t span_tail(size_t slices, uint32_t size)
 	return (slices << HKM_SLICE_SHIFT) % size;
 }
 
-/* Slices of a span of `size`-byte blocks: one block for Large; for static Mid classes the fewest whose tail wastes at
- * most 1/32, and at least two from 4 KiB on. A DYN class is there to save memory, so it takes the span that wastes
- * least. At most 64 blocks. */
+/* Slices of a span of `size`-byte blocks: for static classes the fewest, up to 8, whose tail wastes at most 1/32, and at least
+ * two from 4 KiB on; so Large blocks above HKM_SHARED_MAX have a span each. A DYN class is there to save memory, so it takes the
+ * span that wastes least. At most 64 blocks. */
 size_t hkm_pool_span_slices(unsigned class, uint32_t size)
 {
-	if (hkm_ace_is_large(class))
-		return (size + HKM_SLICE_SIZE - 1) >> HKM_SLICE_SHIFT;
 	if (class >= HKM_ACE_STATIC_CLASSES) {
 		size_t slices = 1;
 		for (size_t more = 2; more <= 8 && (more << HKM_SLICE_SHIFT) / size <= 64; more++)
@@ -99,7 +97,7 @@ size_t hkm_pool_span_slices(unsigned class, uint32_t size)
 				slices = more;
 		return slices;
 	}
-	size_t slices = size >= 4096 ? 2 : 1;
+	size_t slices = size >= 4096 ? hkm_max(2, (size + HKM_SLICE_SIZE - 1) >> HKM_SLICE_SHIFT) : 1;
 	while (slices < 8 && span_tail(slices, size) > (slices << HKM_SLICE_SHIFT) / 32)
 		slices++;
 	return slices;
@@ -122,11 +120,11 @@ HKM_HOT struct hkm_slab *span_new(struct hkm_heap *heap, const struct hkm_policy
 		return NULL;
 	if (fresh)
 		hkm_heap_make_room(heap, policy, HKM_SUPERSLAB_SIZE);
-	bool large = hkm_ace_is_large(class);
+	bool single = hkm_ace_is_large(class) && pool->capacity == 1;
 	slab->class = (uint8_t)class;
 	slab->listed = 0;
 	slab->distance = 0;
-	slab->zeroed = zeroed && large;
+	slab->zeroed = zeroed && single;
 	slab->deep = 1;
 	slab->block_size = pool->block_size;
 	slab->reciprocal = pool->reciprocal;
@@ -134,11 +132,11 @@ HKM_HOT struct hkm_slab *span_new(struct hkm_heap *heap, const struct hkm_policy
 	slab->capacity = pool->capacity;
 	slab->free_map = NULL;
 	slab->free_bits = UINT64_MAX >> (64 - pool->capacity);
-	for (size_t i = 1; !large && i < slices; i++) {
+	for (size_t i = 1; !single && i < slices; i++) {
 		slab[i].distance = (uint16_t)i;
 		slab[i].kind = HKM_KIND_MID_REST;
 	}
-	slab->kind = large ? HKM_KIND_LARGE : HKM_KIND_MID;
+	slab->kind = single ? HKM_KIND_LARGE : HKM_KIND_MID;
 	hkm_pool_mark(slab);
 	return slab;
 }
@@ -193,14 +191,13 @@ static void pool_resize(struct pool *pool, unsigned class, uint32_t block_size)
 	}
 	HKM_ASSERT(pool->room == 0 && pool->empty == 0);
 	pool->surplus = pool->ghosts = 0;
-	bool large = hkm_ace_is_large(class);
-	size_t slices = hkm_pool_span_slices(class, block_size);
-	size_t capacity = large ? 1 : (slices << HKM_SLICE_SHIFT) / block_size;
+	size_t slices = hkm_pool_span_slices(class, block_size), capacity = (slices << HKM_SLICE_SHIFT) / block_size;
+	bool single = hkm_ace_is_large(class) && capacity == 1;
 	HKM_ASSERT(capacity >= 1 && capacity <= 64);
 	pool->block_size = block_size;
 	pool->slices = (uint16_t)slices;
 	pool->capacity = (uint16_t)capacity;
-	pool->reciprocal = large ? 0 : (uint32_t)((((uint64_t)1 << 32) + block_size - 1) / block_size);
+	pool->reciprocal = single ? 0 : (uint32_t)((((uint64_t)1 << 32) + block_size - 1) / block_size);
 }
 
 size_t hkm_pool_take(struct hkm_heap *heap, const struct hkm_policy *policy, unsigned class, uint32_t block_size,

@@ -37,7 +37,7 @@ enum hkm_kind {
 	HKM_KIND_TINY,     /* L0: a slab */
 	HKM_KIND_MID,      /* L1: first slice of a span of several blocks */
 	HKM_KIND_MID_REST, /* L1: a later slice of it; `distance` slices behind the first */
-	HKM_KIND_LARGE,    /* L1: first slice of a span of one block */
+	HKM_KIND_LARGE,    /* L1: first slice of a span of one block, above 32 KiB */
 };
 
 /* Descriptor of a slice. Who writes: the heap that owns the slab (L0), or the holder of the class's

@@ -245,7 +245,7 @@ static double round_blocks, rounds;
 static void round_plant(struct plant *plant)
 {
 	struct hkm_period *window = &plant->window;
-	unsigned class = hkm_ace_class(100000);
+	unsigned class = hkm_ace_class(130000);
 	double kept = plant->policy.pool_spans[class], bytes = 4 * (double)HKM_SLICE_SIZE, more = kept > 4 ? kept : 4;
 	double served = kept < round_blocks ? kept : round_blocks, made = round_blocks - served;
 	double half = __builtin_floor(kept / 2), half_served = half < round_blocks ? half : round_blocks;
@@ -264,7 +264,7 @@ static void round_plant(struct plant *plant)
 ISOLATED(a_pool_keeps_the_spans_of_a_round)
 {
 	struct plant plant;
-	unsigned class = hkm_ace_class(100000), idle = hkm_ace_class(200000);
+	unsigned class = hkm_ace_class(130000), idle = hkm_ace_class(200000);
 	uint16_t before;
 
 	round_blocks = 14;
@@ -283,7 +283,7 @@ ISOLATED(a_pool_keeps_the_spans_of_a_round)
 ISOLATED(a_pool_does_not_keep_what_is_seldom_asked_for)
 {
 	struct plant plant;
-	unsigned class = hkm_ace_class(100000);
+	unsigned class = hkm_ace_class(130000);
 	uint16_t before;
 
 	round_blocks = 20;
@@ -299,7 +299,7 @@ ISOLATED(a_pool_does_not_keep_what_is_seldom_asked_for)
 ISOLATED(pools_do_not_keep_more_than_the_budget)
 {
 	struct plant plant;
-	unsigned class = hkm_ace_class(100000);
+	unsigned class = hkm_ace_class(130000);
 
 	hkm_options.budget_large = 5; /* bundles of 256 KiB: ten of these spans; but five spans */
 	round_blocks = 20;
@@ -369,7 +369,7 @@ ISOLATED(pools_share_the_budget_by_ghost_hits_per_byte)
 	static struct hkm_actuators actuators;
 	static struct hkm_period window;
 	struct hkm_policy policy;
-	unsigned best = hkm_ace_class(100000), same = hkm_ace_class(200000), dear = hkm_ace_class(1000000);
+	unsigned best = hkm_ace_class(130000), same = hkm_ace_class(200000), dear = hkm_ace_class(1000000);
 	double promise;
 
 	hkm_policy_start();
@@ -428,7 +428,7 @@ ISOLATED(pools_stay_as_they_are_where_capacities_are_fixed_or_nothing_is_counted
 	hkm_policy_start();
 	hkm_policy_copy(&policy);
 	before = policy;
-	window.operations = window.misses[hkm_ace_class(100000)] = 10000;
+	window.operations = window.misses[hkm_ace_class(130000)] = 10000;
 	window.lambda = 0.2;
 	window.entry_ns = 100;
 	hkm_actuators_start(&actuators, &settings, &policy);
@@ -438,7 +438,7 @@ ISOLATED(pools_stay_as_they_are_where_capacities_are_fixed_or_nothing_is_counted
 		require(promise >= 0 && promise <= 0 && memcmp(&policy, &before, sizeof policy) == 0, "changed without a count");
 	}
 	fixed.cap_rule = 0;
-	window.pool_ghosts[hkm_ace_class(100000)] = 10000;
+	window.pool_ghosts[hkm_ace_class(130000)] = 10000;
 	hkm_actuators_start(&actuators, &fixed, &policy);
 	hkm_capacity_change_pools(&actuators, &window, 1, &policy);
 	require(memcmp(&policy, &before, sizeof policy) == 0, "changed though capacities are fixed");
