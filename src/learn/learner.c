@@ -471,7 +471,7 @@ static bool step_frozen(struct hkm_learner *learner, const struct hkm_period *wi
 }
 
 void hkm_learner_start(struct hkm_learner *learner, const struct hkm_learn_settings *settings,
-		       const struct hkm_policy *policy, bool frozen)
+		       const struct hkm_policy *policy, bool frozen, uint64_t now_ms)
 {
 	memset(learner, 0, sizeof *learner);
 	learner->base = *policy;
@@ -479,9 +479,9 @@ void hkm_learner_start(struct hkm_learner *learner, const struct hkm_learn_setti
 	learner->credit = CREDIT_FIRST;
 	hkm_actuators_start(&learner->actuators, settings, policy);
 	hkm_change_start(&learner->mix_change, MIX_TOLERANCE, MIX_THRESHOLD);
-	start_learning(learner, 0);
+	start_learning(learner, now_ms);
 	if (frozen)
-		freeze(learner, 0);
+		freeze(learner, now_ms);
 }
 
 /* Whether the trial under way ends here. What moves blocks costs at first, whatever comes after. */

@@ -104,7 +104,7 @@ struct hkm_learner {
 
 /* Starts from a policy. `frozen`: it came from a profile, and is used as it is until the workload proves different. */
 void hkm_learner_start(struct hkm_learner *learner, const struct hkm_learn_settings *settings,
-		       const struct hkm_policy *policy, bool frozen);
+		       const struct hkm_policy *policy, bool frozen, uint64_t now_ms);
 
 /* What was learned, as one policy: the base, and where it says what learning began with, what is remembered for other
  * workloads. */

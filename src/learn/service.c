@@ -293,7 +293,7 @@ static void begin(void)
 	hkm_quantile_start(&service.p50, 0.5);
 	hkm_quantile_start(&service.p95, 0.95);
 	hkm_quantile_start(&service.p99, 0.99);
-	hkm_learner_start(&service.learner, &service.settings, &policy, hkm_profile_loaded());
+	hkm_learner_start(&service.learner, &service.settings, &policy, hkm_profile_loaded(), now);
 	note_proven();
 	/* The first collection is the beginning of the first window. */
 	atomic_store_explicit(&hkm_window_end_ms, now, memory_order_relaxed);

@@ -117,7 +117,7 @@ static void start_plant(struct plant *plant, void (*work)(struct plant *), doubl
 	hkm_policy_start();
 	hkm_policy_copy(&plant->policy);
 	plant->policy.purge_delay_ms = 200; /* a rung of its ladder below what delay_plant needs */
-	hkm_learner_start(&plant->learner, &settings, &plant->policy, false);
+	hkm_learner_start(&plant->learner, &settings, &plant->policy, false, plant->now_ms);
 }
 
 static void check_converged(const struct plant *plant)
@@ -340,7 +340,7 @@ static unsigned spans_kept_of_a_hoard(double asked)
 	start_plant(&plant, hoard_plant, 0.01);
 	plant.policy.pool_spans[class] = 6;
 	hkm_policy_replace(&plant.policy);
-	hkm_learner_start(&plant.learner, &settings, &plant.policy, false);
+	hkm_learner_start(&plant.learner, &settings, &plant.policy, false, plant.now_ms);
 	run_windows(&plant, ENOUGH);
 	check_converged(&plant);
 	return plant.policy.pool_spans[class];
@@ -917,9 +917,23 @@ ISOLATED(a_profile_starts_frozen)
 
 	start_plant(&plant, delay_plant, 0.01);
 	plant.policy.purge_delay_ms = 800;
-	hkm_learner_start(&plant.learner, &settings, &plant.policy, true);
+	hkm_learner_start(&plant.learner, &settings, &plant.policy, true, plant.now_ms);
 	run_windows(&plant, ENOUGH);
 	require(plant.tries == 0 && plant.learner.state == HKM_FROZEN, "%u tries", plant.tries);
+}
+
+/* The clock is the machine's: it does not begin with the process. */
+ISOLATED(a_state_lasts_since_the_start)
+{
+	static struct hkm_learner learner;
+	struct hkm_policy policy;
+
+	hkm_policy_start();
+	hkm_policy_copy(&policy);
+	for (int frozen = 0; frozen < 2; frozen++) {
+		hkm_learner_start(&learner, &settings, &policy, frozen, 1459059);
+		require(learner.state_since_ms == 1459059, "since %lu ms", learner.state_since_ms);
+	}
 }
 
 /* One that was learned from another workload: what is counted shows it. */
@@ -929,7 +943,7 @@ ISOLATED(a_wrong_profile_is_left)
 
 	start_plant(&plant, delay_plant, 0.01);
 	plant.policy.purge_delay_ms = 200;
-	hkm_learner_start(&plant.learner, &settings, &plant.policy, true);
+	hkm_learner_start(&plant.learner, &settings, &plant.policy, true, plant.now_ms);
 	run_windows(&plant, 2);
 	require(plant.learner.state == HKM_FROZEN, "state %d", plant.learner.state);
 	run_windows(&plant, ENOUGH);
@@ -1071,6 +1085,7 @@ int main(void)
 		cmocka_unit_test(a_rest_ends_in_an_idle_window_too),
 		cmocka_unit_test(a_rise_of_the_objective_starts_learning_again),
 		cmocka_unit_test(a_profile_starts_frozen),
+		cmocka_unit_test(a_state_lasts_since_the_start),
 		cmocka_unit_test(a_wrong_profile_is_left),
 		cmocka_unit_test(trials_cost_no_more_than_their_share),
 		cmocka_unit_test(a_policy_published_by_hand_is_the_new_base),
