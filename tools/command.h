@@ -17,7 +17,8 @@ enum option_kind {
 	OPTION_WHOLE,
 	OPTION_FRACTION,
 	OPTION_CHOICE,
-	OPTION_TEXT
+	OPTION_TEXT,
+	OPTION_RATIOS /* a text that hkm_parse_ratios accepts */
 };
 
 /* One line of src/core/options.def. The numbers of a fraction are thousandths. */
@@ -26,10 +27,10 @@ struct hakmem_option {
 	const char *name;          /* purge_delay_ms */
 	const char *environment;   /* HAKMEM_PURGE_DELAY_MS */
 	uint64_t standard;         /* the default; of a choice: its index */
-	const char *standard_text; /* the default of a text */
+	const char *standard_text; /* the default of a text or of ratios */
 	uint64_t minimum, maximum;
 	const char *unit;
-	const char *form; /* of a choice: "a|b|c"; of a text: what it looks like */
+	const char *form; /* of a choice: "a|b|c"; of a text or of ratios: what it looks like */
 	const char *meaning;
 };
 

@@ -92,7 +92,7 @@ static void put_numbers(const struct hakmem_option *option)
 
 static void list_as_json(void)
 {
-	static const char *const kinds[] = { "whole", "fraction", "choice", "text" };
+	static const char *const kinds[] = { "whole", "fraction", "choice", "text", "ratios" };
 	printf("[");
 	for (const struct hakmem_option *option = hakmem_options; option < hakmem_options + hakmem_option_count;
 		 option++) {
@@ -110,6 +110,7 @@ static void list_as_json(void)
 			put_choices(option->form);
 			break;
 		case OPTION_TEXT:
+		case OPTION_RATIOS:
 			put_member("default", standard);
 			put_member("form", option->form);
 			break;

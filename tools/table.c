@@ -15,6 +15,8 @@ const struct hakmem_option hakmem_options[] = {
 	{ OPTION_CHOICE, #name, environment, standard, "", 0, 0, "", choices, meaning },
 #define HKM_OPTION_TEXT(name, environment, standard, form, meaning) \
 	{ OPTION_TEXT, #name, environment, 0, standard, 0, 0, "", form, meaning },
+#define HKM_OPTION_RATIOS(name, environment, standard, form, meaning) \
+	{ OPTION_RATIOS, #name, environment, 0, standard, 0, 0, "", form, meaning },
 #include "core/options.def"
 };
 
@@ -101,6 +103,8 @@ static bool is_choice(const char *choices, const char *value)
 bool option_accepts(const struct hakmem_option *option, const char *value)
 {
 	uint64_t number = 0;
+	uint32_t ratios[HKM_OPTION_RATIOS_MOST];
+	unsigned count;
 	bool parsed = false;
 	switch (option->kind) {
 	case OPTION_WHOLE:
@@ -113,6 +117,8 @@ bool option_accepts(const struct hakmem_option *option, const char *value)
 		return is_choice(option->form, value);
 	case OPTION_TEXT:
 		return strlen(value) < HKM_OPTION_TEXT_BYTES;
+	case OPTION_RATIOS:
+		return strlen(value) < HKM_OPTION_TEXT_BYTES && hkm_parse_ratios(value, ratios, &count);
 	}
 	return parsed && number >= option->minimum && number <= option->maximum;
 }
@@ -142,7 +148,7 @@ void option_put_default(const struct hakmem_option *option, char text[OPTION_DES
 		for (uint64_t i = 0; i < option->standard; i++)
 			choice += strcspn(choice, "|") + 1;
 		snprintf(text, OPTION_DESCRIPTION_BYTES, "%.*s", (int)strcspn(choice, "|"), choice);
-	} else if (option->kind == OPTION_TEXT) {
+	} else if (option->kind == OPTION_TEXT || option->kind == OPTION_RATIOS) {
 		snprintf(text, OPTION_DESCRIPTION_BYTES, "%s", option->standard_text);
 	} else {
 		put_number(option, option->standard, text);
@@ -151,7 +157,7 @@ void option_put_default(const struct hakmem_option *option, char text[OPTION_DES
 
 void option_put_range(const struct hakmem_option *option, char text[OPTION_DESCRIPTION_BYTES])
 {
-	if (option->kind == OPTION_CHOICE || option->kind == OPTION_TEXT) {
+	if (option->kind != OPTION_WHOLE && option->kind != OPTION_FRACTION) {
 		snprintf(text, OPTION_DESCRIPTION_BYTES, "%s", option->form);
 	} else {
 		char minimum[32], maximum[32];

@@ -84,6 +84,29 @@ bool hkm_parse_thousandths(const char *text, uint64_t *value)
 	return digits;
 }
 
+bool hkm_parse_ratios(const char *text, uint32_t values[HKM_OPTION_RATIOS_MOST], unsigned *count)
+{
+	uint32_t ratios[HKM_OPTION_RATIOS_MOST];
+	unsigned found = 0;
+	for (bool more = *text != '\0'; more;) {
+		char part[HKM_OPTION_TEXT_BYTES];
+		size_t length = strcspn(text, ",");
+		uint64_t value;
+		if (found == HKM_OPTION_RATIOS_MOST || length >= sizeof part)
+			return false;
+		memcpy(part, text, length);
+		part[length] = '\0';
+		if (!hkm_parse_thousandths(part, &value) || value < 1000 || value > 4000)
+			return false;
+		ratios[found++] = (uint32_t)value;
+		more = text[length] == ',';
+		text += length + 1;
+	}
+	memcpy(values, ratios, found * sizeof ratios[0]);
+	*count = found;
+	return true;
+}
+
 /* Each of these reads one variable, and says whether it is there. */
 
 static bool read_uint(const char *environment, uint64_t *value, uint64_t low, uint64_t high, const char *unit)
@@ -154,6 +177,21 @@ static bool read_text(const char *environment, char *value, const char *form)
 	return true;
 }
 
+static bool read_ratios(const char *environment, char *value, const char *form)
+{
+	const char *text = variable(environment);
+	uint32_t ratios[HKM_OPTION_RATIOS_MOST];
+	unsigned count;
+	if (text == NULL)
+		return false;
+	size_t length = strlen(text);
+	if (length < HKM_OPTION_TEXT_BYTES && hkm_parse_ratios(text, ratios, &count))
+		memcpy(value, text, length + 1);
+	else
+		hkm_warn("%s=%s: expected %s; using %s", environment, text, form, value);
+	return true;
+}
+
 void hkm_options_read(void)
 {
 	/* A program that runs with more rights than its caller takes no orders from the caller. */
@@ -167,6 +205,8 @@ void hkm_options_read(void)
 	hkm_option_given[HKM_OPTION_##name] = read_enum(environment, &hkm_options.name, choices);
 #define HKM_OPTION_TEXT(name, environment, standard, form, meaning) \
 	hkm_option_given[HKM_OPTION_##name] = read_text(environment, hkm_options.name, form);
+#define HKM_OPTION_RATIOS(name, environment, standard, form, meaning) \
+	hkm_option_given[HKM_OPTION_##name] = read_ratios(environment, hkm_options.name, form);
 #include "core/options.def"
 	hkm_misuse_goes_on(hkm_options.on_error == 1);
 	hkm_os_advise_in_batches(hkm_options.batch_advice == 1);

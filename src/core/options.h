@@ -10,6 +10,7 @@
 #include "base/base.h"
 
 #define HKM_OPTION_TEXT_BYTES 256
+#define HKM_OPTION_RATIOS_MOST 7u
 
 struct hkm_options {
 #define HKM_OPTION_UINT(name, ...) uint64_t name;
@@ -43,5 +44,9 @@ void hkm_options_read(void);
  * second, a decimal fraction in thousandths. */
 bool hkm_parse_uint(const char *text, uint64_t *value);
 bool hkm_parse_thousandths(const char *text, uint64_t *value);
+
+/* The same for ratios from 1 to 4, in thousandths, separated by commas: at most so many, or none ("").
+ * *values and *count are written only if all of `text` is right. */
+bool hkm_parse_ratios(const char *text, uint32_t values[HKM_OPTION_RATIOS_MOST], unsigned *count);
 
 #endif

@@ -236,24 +236,6 @@ static void window_over(uint64_t now_ms)
 
 /* ---- Start and fork --------------------------------------------------------------------------------------------- */
 
-/* "1.4,1.6" into thousandths; result: how many. A part that is no ratio from 1 to 4 is left out, and said. */
-static unsigned parse_candidates(const char *name, const char *list, uint32_t *values, unsigned most)
-{
-	unsigned count = 0;
-	while (*list != '\0') {
-		char part[16] = { 0 };
-		size_t length = strcspn(list, ",");
-		uint64_t value;
-		memcpy(part, list, hkm_min(length, sizeof part - 1));
-		if (count < most && length < sizeof part && hkm_parse_thousandths(part, &value) && value >= 1000 && value <= 4000)
-			values[count++] = (uint32_t)value;
-		else
-			hkm_warn("%s: expected up to %u ratios from 1 to 4; %s is left out", name, most, part);
-		list += length + (list[length] == ',');
-	}
-	return count;
-}
-
 static void read_settings(struct hkm_learn_settings *settings)
 {
 	static const double most_slowdowns[] = { 0.002, 0.01, 0.1 }; /* by goal */
@@ -273,10 +255,10 @@ static void read_settings(struct hkm_learn_settings *settings)
 		.wmax_dwell_ms = hkm_options.wmax_dwell_sec * 1000,
 		.window_ms = hkm_options.learn_window_ms,
 	};
-	settings->wmax_mid_count = parse_candidates("HAKMEM_WMAX_CANDIDATES_MID", hkm_options.wmax_candidates_mid,
-						    settings->wmax_mid, HKM_CANDIDATES - 1);
-	settings->wmax_large_count = parse_candidates("HAKMEM_WMAX_CANDIDATES_LARGE", hkm_options.wmax_candidates_large,
-						      settings->wmax_large, HKM_CANDIDATES - 1);
+	HKM_STATIC_ASSERT(HKM_OPTION_RATIOS_MOST < HKM_CANDIDATES, "the first value is a candidate, too");
+	/* The options hold only what can be parsed. */
+	hkm_parse_ratios(hkm_options.wmax_candidates_mid, settings->wmax_mid, &settings->wmax_mid_count);
+	hkm_parse_ratios(hkm_options.wmax_candidates_large, settings->wmax_large, &settings->wmax_large_count);
 }
 
 /* Learning begins with the policy that is in force. */

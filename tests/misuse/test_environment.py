@@ -50,7 +50,7 @@ class Environment(unittest.TestCase):
         self.assertGreater(len(list(number_options())), 15)
         self.assertGreaterEqual(len(list(choice_options())), 2)
         options = re.findall(r'^HKM_OPTION_[A-Z]+\(\w+, "', table(), re.MULTILINE)
-        texts = re.findall(r'^HKM_OPTION_TEXT\(\w+, "', table(), re.MULTILINE)
+        texts = re.findall(r'^HKM_OPTION_(?:TEXT|RATIOS)\(\w+, "', table(), re.MULTILINE)
         known = len(list(number_options())) + len(list(choice_options())) + len(texts)
         self.assertEqual(len(options), known, "an option has a form this test does not know")
 
@@ -101,11 +101,17 @@ class Environment(unittest.TestCase):
         self.assertEqual(len(error.splitlines()), 4, error)
         self.assertIn("hakmem: HAKMEM_PURGE_DELAY_MS=abc: expected 0..600000 ms; using 100\n", error)
 
-    def test_bad_candidate(self):
-        for value in ("garbage", "5", "1.4000000000000garbage"):
-            error = self.run_with({"HAKMEM_LEARN": "1", "HAKMEM_WMAX_CANDIDATES_MID": f"1.5,{value},2.0"})
-            self.assertEqual(error.count("\n"), 1, error)
-            self.assertTrue(error.startswith("hakmem: HAKMEM_WMAX_CANDIDATES_MID: expected up to 7 ratios from 1 to 4"), error)
+    def test_bad_candidates(self):
+        for layer, default in (("MID", "1.4,1.6,1.8,2.0"), ("LARGE", "1.25,1.5,1.75,2.0")):
+            for value in ("abc", "1.5,garbage,2.0", "1.5,5,2.0", "1.5,1.4000000000000garbage,2.0", "1," * 8):
+                for learn in ("0", "1"):
+                    variable = f"HAKMEM_WMAX_CANDIDATES_{layer}"
+                    self.assertEqual(
+                        self.run_with({"HAKMEM_LEARN": learn, variable: value}),
+                        f"hakmem: {variable}={value}: expected up to 7 ratios from 1 to 4, separated by commas; "
+                        f"using {default}\n",
+                    )
+            self.assertEqual(self.run_with({variable: "1.5,2", "HAKMEM_LEARN": "1"}), "")
 
     def test_long_bad_value(self):
         error = self.run_with({"HAKMEM_HOT_BLOCKS": "z" * 100000})

@@ -76,13 +76,36 @@ static void fractions(void **state)
 	}
 }
 
+static void lists_of_ratios(void **state)
+{
+	static const char *const wrong[] = {
+		",", "1.4,", ",1.4", "1.4,,1.6", "abc", "1.4,abc", "1.4 1.6", "1.4, 1.6", "0.999", "4.001", "1,2,3,4,1,2,3,4",
+		"1.4000000000000garbage",
+	};
+	char longest[HKM_OPTION_TEXT_BYTES + 2] = "1.";
+	uint32_t values[HKM_OPTION_RATIOS_MOST + 1] = { 0 };
+	unsigned count = 99;
+
+	(void)state;
+	assert_true(hkm_parse_ratios("", values, &count) && count == 0);
+	assert_true(hkm_parse_ratios("1", values, &count) && count == 1 && values[0] == 1000);
+	assert_true(hkm_parse_ratios("4,1.0009,1.25,2.000,3.5,1.75,1", values, &count) && count == 7);
+	assert_true(values[0] == 4000 && values[1] == 1000 && values[2] == 1250 && values[6] == 1000 && values[7] == 0);
+	for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
+		if (hkm_parse_ratios(wrong[i], values, &count) || count != 7 || values[0] != 4000)
+			fail_msg("\"%s\" gives %u ratios", wrong[i], count);
+	memset(longest + 2, '0', sizeof longest - 3);
+	assert_false(hkm_parse_ratios(longest, values, &count));
+}
+
 /* ---- The table ------------------------------------------------------------------- */
 
 enum option_kind {
 	OPTION_UINT,
 	OPTION_REAL,
 	OPTION_ENUM,
-	OPTION_TEXT
+	OPTION_TEXT,
+	OPTION_RATIOS
 };
 
 struct option {
@@ -103,6 +126,8 @@ static const struct option options[] = {
 	{ OPTION_ENUM, #name, environment, standard, 0, 0, choices, meaning, &hkm_options.name },
 #define HKM_OPTION_TEXT(name, environment, standard, form, meaning) \
 	{ OPTION_TEXT, #name, environment, sizeof(standard), 0, 0, form, meaning, hkm_options.name },
+#define HKM_OPTION_RATIOS(name, environment, standard, form, meaning) \
+	{ OPTION_RATIOS, #name, environment, sizeof(standard), 0, 0, form, meaning, hkm_options.name },
 #include "core/options.def"
 };
 
@@ -111,6 +136,11 @@ static const struct option options[] = {
 static uint64_t value_of(const struct option *option)
 {
 	return *(const uint64_t *)option->value;
+}
+
+static bool is_text(const struct option *option)
+{
+	return option->kind == OPTION_TEXT || option->kind == OPTION_RATIOS;
 }
 
 static size_t choices_of(const struct option *option)
@@ -129,7 +159,7 @@ static void defaults_lie_within_their_ranges(void **state)
 		const struct option *option = &options[i];
 		bool good;
 
-		if (option->kind == OPTION_TEXT)
+		if (is_text(option))
 			good = option->standard <= HKM_OPTION_TEXT_BYTES;
 		else if (option->kind == OPTION_ENUM)
 			good = option->standard < choices_of(option);
@@ -138,7 +168,7 @@ static void defaults_lie_within_their_ranges(void **state)
 				option->low < option->high;
 		if (!good)
 			fail_msg("%s", option->name);
-		if (option->kind != OPTION_TEXT)
+		if (!is_text(option))
 			assert_int_equal(value_of(option), option->standard);
 	}
 }
@@ -177,7 +207,7 @@ static const char *read_with(const struct option *option, const char *text)
 	ssize_t length;
 
 	require(ftruncate(errors, 0) == 0 && lseek(errors, 0, SEEK_SET) == 0, "temporary file");
-	if (option->kind != OPTION_TEXT)
+	if (!is_text(option))
 		*(uint64_t *)option->value = option->standard;
 	setenv(option->environment, text, 1);
 	hkm_options_read();
@@ -293,6 +323,39 @@ ISOLATED(texts_are_taken_whole_or_not_at_all)
 	}
 }
 
+/* A bad list is refused as a whole, and what is used instead is a list as well. */
+ISOLATED(ratios_are_taken_whole_or_not_at_all)
+{
+	static const char *const right[] = { "1.5", "1,1.5,2,2.5,3,3.5,4", "" };
+	static const char *const wrong[] = { "abc", "1.5,abc,2.0", "5", "1,1,1,1,1,1,1,1", "," };
+	char longer[HKM_OPTION_TEXT_BYTES + 1], expected[2048];
+
+	catch_standard_error();
+	for (const struct option *option = options; option < options + OPTIONS; option++) {
+		const char *value = option->value;
+		char standard[HKM_OPTION_TEXT_BYTES];
+
+		if (option->kind != OPTION_RATIOS)
+			continue;
+		strcpy(standard, value);
+		memset(longer, '0', HKM_OPTION_TEXT_BYTES);
+		memcpy(longer, "1.", 2);
+		longer[HKM_OPTION_TEXT_BYTES] = '\0';
+		for (size_t i = 0; i <= sizeof wrong / sizeof wrong[0]; i++) {
+			const char *text = i < sizeof wrong / sizeof wrong[0] ? wrong[i] : longer, *printed;
+
+			printed = read_with(option, text);
+			sprintf(expected, "hakmem: %s=%s: expected up to 7 ratios from 1 to 4, separated by commas; using %s\n",
+				option->environment, text, standard);
+			if (strcmp(printed, expected) != 0 || strcmp(value, standard) != 0)
+				show("%s=%s is not refused: %s\n", option, text, printed);
+		}
+		for (size_t i = 0; i < sizeof right / sizeof right[0]; i++)
+			if (read_with(option, right[i])[0] != '\0' || strcmp(value, right[i]) != 0)
+				show("%s=%s is not accepted: %s\n", option, right[i], value);
+	}
+}
+
 ISOLATED(a_refusal_names_value_range_and_default)
 {
 	const struct option *option = options;
@@ -339,11 +402,13 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(whole_numbers),
 		cmocka_unit_test(fractions),
+		cmocka_unit_test(lists_of_ratios),
 		cmocka_unit_test(defaults_lie_within_their_ranges),
 		cmocka_unit_test(names_belong_together_and_are_unique),
 		cmocka_unit_test(numbers_are_taken_up_to_their_bounds_and_no_further),
 		cmocka_unit_test(choices_are_taken_as_they_are_written),
 		cmocka_unit_test(texts_are_taken_whole_or_not_at_all),
+		cmocka_unit_test(ratios_are_taken_whole_or_not_at_all),
 		cmocka_unit_test(a_refusal_names_value_range_and_default),
 		cmocka_unit_test(names_that_only_begin_alike_are_not_options),
 		cmocka_unit_test(it_is_known_which_options_are_given),
