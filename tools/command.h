@@ -52,7 +52,7 @@ bool option_accepts(const struct hakmem_option *option, const char *value);
 void option_put_default(const struct hakmem_option *option, char text[OPTION_DESCRIPTION_BYTES]);
 void option_put_range(const struct hakmem_option *option, char text[OPTION_DESCRIPTION_BYTES]);
 
-/* Prints `hakmem: ` and the message as one line on standard error, and exits. */
+/* Prints `hakmem: ` and the message as one line on standard error, control characters as `?`, and exits. */
 _Noreturn void fail(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* The directory in which the command itself lies, without a slash at its end. */

@@ -27,10 +27,15 @@ static const struct argp parser;
 void fail(int code, const char *format, ...)
 {
 	va_list arguments;
+	char *line;
 	va_start(arguments, format);
-	fprintf(stderr, "hakmem: ");
-	vfprintf(stderr, format, arguments);
-	fprintf(stderr, "\n");
+	if (vasprintf(&line, format, arguments) < 0)
+		exit(code);
+	for (char *at = line; *at != '\0'; at++)
+		if ((unsigned char)*at < ' ' || *at == 0x7F)
+			*at = '?';
+	fprintf(stderr, "hakmem: %s\n", line);
+	free(line);
 	va_end(arguments);
 	exit(code);
 }

@@ -31,7 +31,9 @@ void hkm_warn(const char *format, ...)
 	va_list arguments;
 	va_start(arguments, format);
 	hkm_text_put(&text, "hakmem: ");
+	text.visible = true;
 	hkm_text_put_list(&text, format, arguments);
+	text.visible = false;
 	hkm_text_put(&text, "\n");
 	hkm_text_finish(&text);
 	va_end(arguments);

@@ -5,7 +5,7 @@
 
 #include "base/base.h"
 
-/* A line for the user: `hakmem: <text>`. */
+/* A line for the user: `hakmem: <text>`, whatever stands in the text: control characters are shown as `?`. */
 void hkm_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* The process ends: from now on warnings go where standard error led when it started, if that was kept, as programs close

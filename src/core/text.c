@@ -7,6 +7,8 @@
 
 static void put_char(struct hkm_text *text, char c)
 {
+	if (text->visible && ((unsigned char)c < ' ' || c == 0x7F))
+		c = '?';
 	text->total++;
 	/* The last byte is kept for the NUL of hkm_text_finish. */
 	if (text->length + 1 >= text->capacity) {

@@ -16,6 +16,7 @@ struct hkm_text {
 	size_t length;    /* bytes of buffer in use */
 	size_t total;     /* bytes put so far, kept or not */
 	int descriptor;   /* file to write full buffers to; -1: cut */
+	bool visible;     /* control characters become `?` */
 };
 
 /* Formats a subset of printf: %s %d %u %x %zu %lu %p %c %%, with width, '-' and '0'. */

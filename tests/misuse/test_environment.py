@@ -113,6 +113,11 @@ class Environment(unittest.TestCase):
                     )
             self.assertEqual(self.run_with({variable: "1.5,2", "HAKMEM_LEARN": "1"}), "")
 
+    def test_bad_value_that_is_not_one_line(self):
+        for variable, default in (("HAKMEM_HOT_BYTES", 65536), ("HAKMEM_WMAX_MID", "1.000"), ("HAKMEM_ON_ERROR", "abort")):
+            error = self.run_with({variable: "a\nb\t\x1b[1m\x7f\u00fc"})
+            self.assertRegex(error, rf"\Ahakmem: {variable}=a\?b\?\?\[1m\?\u00fc: expected [^\n]*; using {default}\n\Z")
+
     def test_long_bad_value(self):
         error = self.run_with({"HAKMEM_HOT_BLOCKS": "z" * 100000})
         self.assertTrue(error.startswith("hakmem: HAKMEM_HOT_BLOCKS=zzz"), error[:100])

@@ -90,6 +90,19 @@ static void no_buffer_counts_only(void **state)
 	assert_int_equal(text.length, 0);
 }
 
+static void control_characters_can_be_shown(void **state)
+{
+	char buffer[32];
+	struct hkm_text text = { .buffer = buffer, .capacity = sizeof buffer, .descriptor = -1, .visible = true };
+
+	(void)state;
+	hkm_text_put(&text, "a\n%s%c", "\x1b[1m\x7f\x80\xff ", '\t');
+	text.visible = false;
+	hkm_text_put(&text, "\n");
+	hkm_text_finish(&text);
+	assert_string_equal(buffer, "a??[1m?\x80\xff ?\n");
+}
+
 static void a_file_gets_everything(void **state)
 {
 	char buffer[8], got[512], expected[512];
@@ -124,6 +137,7 @@ int main(void)
 		cmocka_unit_test(zeros_stand_between_sign_and_digits),
 		cmocka_unit_test(a_full_buffer_keeps_what_fits),
 		cmocka_unit_test(no_buffer_counts_only),
+		cmocka_unit_test(control_characters_can_be_shown),
 		cmocka_unit_test(a_file_gets_everything),
 	};
 
