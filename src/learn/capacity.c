@@ -18,7 +18,8 @@ enum {
 #define GHOST_SHARE 0.02    /* of the requests: so many ghost hits are worth growing for */
 #define MANY_GHOSTS 0.1
 #define CACHE_BYTES_MOST (256.0 * 1048576)
-#define BUNDLE_BYTES (256.0 * 1024)
+#define BUNDLE_BYTES (256.0 * 1024) /* unit of budget_large */
+#define PAGE_BYTES (64.0 * 1024)    /* of budget_mid */
 
 static unsigned most_blocks(unsigned class)
 {
@@ -152,7 +153,7 @@ static void grow(struct stock *stock, const struct hkm_period *window, bool wate
 
 static double budget_bytes(const struct hkm_policy *policy, bool large)
 {
-	return large ? policy->budget_large * BUNDLE_BYTES : policy->budget_mid * (double)HKM_SLICE_SIZE;
+	return large ? policy->budget_large * BUNDLE_BYTES : policy->budget_mid * PAGE_BYTES;
 }
 
 static double thread_count(const struct hkm_period *window)

@@ -200,13 +200,16 @@ ISOLATED(a_cache_does_not_grow_beyond_the_budget)
 	struct plant plant;
 	unsigned class = hkm_ace_class(8192);
 
-	hkm_options.budget_mid = 2; /* 128 KiB: 16 blocks */
+	hkm_options.budget_mid = 2; /* pages of 64 KiB: 16 blocks; the burst asks for more */
+	hkm_options.mid_cache_bytes = 65536;
 	start_plant(&plant, burst_plant, 0.01);
+	require(plant.policy.cache_blocks[class] == 8, "the plant is no task: %u", plant.policy.cache_blocks[class]);
 	for (unsigned i = 0; i < ENOUGH; i++) {
 		run_windows(&plant, 1);
 		require(plant.policy.cache_blocks[class] <= 16, "capacity %u in window %u",
 			plant.policy.cache_blocks[class], i);
 	}
+	require(plant.policy.cache_blocks[class] == 16, "capacity %u", plant.policy.cache_blocks[class]);
 }
 
 /* The seed's rule, without evidence: a hit rate below the target is enough, and one window changes it by one step. */
