@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "command.h"
 #include "hakmem.h"
@@ -53,13 +54,15 @@ static int run_command(int argument_count, char **arguments)
 	fail(EXIT_WRONG_USE, "no command '%s'; there are: run, learn, profile, options, bench, help", arguments[0]);
 }
 
-/* `hakmem help [COMMAND]` is `hakmem [COMMAND] --help`. */
+/* `hakmem help [COMMAND]` is `hakmem [COMMAND] --help`, and `hakmem help --OPTION` is `hakmem --OPTION`. */
 static int help(int argument_count, char **arguments)
 {
-	char program[] = "hakmem", option[] = "--help";
-	if (argument_count > 1)
-		return run_command(2, (char *[]){ arguments[1], option, NULL });
-	return (int)argp_parse(&parser, 2, (char *[]){ program, option, NULL }, 0, NULL, NULL);
+	char program[] = "hakmem", option[] = "--help", *given = argument_count > 1 ? arguments[1] : option;
+	if (strcmp(given, "help") == 0)
+		given = option;
+	if (given[0] != '-')
+		return run_command(2, (char *[]){ given, option, NULL });
+	return (int)argp_parse(&parser, 2, (char *[]){ program, given, NULL }, 0, NULL, NULL);
 }
 
 static error_t take(int key, char *value, struct argp_state *state)
@@ -94,13 +97,23 @@ static const struct argp parser = {
 		   "Example: hakmem run --stats --set purge_delay_ms=100 -- python3 program.py",
 };
 
+/* At exit, as argp exits by itself after it has printed a help. */
+static void end_output(void)
+{
+	bool failed = ferror(stdout) != 0;
+	errno = 0;
+	if (fflush(stdout) == 0 && !failed)
+		return;
+	fprintf(stderr, "hakmem: standard output: %s\n", strerror(errno != 0 ? errno : EIO));
+	_exit(EXIT_WRONG_USE);
+}
+
 int main(int argument_count, char **arguments)
 {
 	int exit_code = 0;
+	atexit(end_output);
 	argp_program_version = "hakmem " HKM_VERSION_STRING;
 	argp_err_exit_status = EXIT_WRONG_USE;
 	argp_parse(&parser, argument_count, arguments, ARGP_IN_ORDER, NULL, &exit_code);
-	if (fflush(stdout) != 0)
-		fail(EXIT_WRONG_USE, "standard output: %s", strerror(errno));
 	return exit_code;
 }
