@@ -88,7 +88,8 @@ uint64_t hkm_os_now_ns(void);
 void hkm_os_keep_error(void);
 int hkm_os_kept_error(void);
 
-/* Opens a file for writing, emptied; -1 if refused. */
+/* Opens a file for writing, emptied; -1 if refused, as a pipe is that nobody reads: here and below, writing waits for no
+ * reader to come, but for one that is there to read. */
 int hkm_os_create(const char *path);
 void hkm_os_close(int descriptor);
 

@@ -223,6 +223,15 @@ static int open_file(const char *path, int flags)
 	return (int)syscall(SYS_openat, AT_FDCWD, path, flags, 0666);
 }
 
+/* Opening a pipe that nobody reads must not wait, and fails; writing to one that somebody reads may wait. */
+static int open_to_write(const char *path, int flags)
+{
+	int file = open_file(path, O_WRONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | flags);
+	if (file >= 0)
+		fcntl(file, F_SETFL, flags & O_APPEND);
+	return file;
+}
+
 static ssize_t read_file(int file, char *buffer, size_t size)
 {
 	return syscall(SYS_read, file, buffer, size);
@@ -331,7 +340,7 @@ void hkm_os_sleep_ms(uint64_t ms)
 {
 	struct timespec length = { .tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000 };
 	int saved = errno;
-	nanosleep(&length, NULL);
+	syscall(SYS_nanosleep, &length, NULL); /* the C library's is a cancellation point */
 	errno = saved;
 }
 
@@ -365,7 +374,7 @@ int hkm_os_kept_error(void)
 int hkm_os_create(const char *path)
 {
 	int saved = errno;
-	int descriptor = open_file(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC);
+	int descriptor = open_to_write(path, O_CREAT | O_TRUNC);
 	errno = saved;
 	return descriptor;
 }
@@ -373,7 +382,7 @@ int hkm_os_create(const char *path)
 void hkm_os_append(const char *path, const char *text, size_t length)
 {
 	int saved = errno;
-	int descriptor = open_file(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC);
+	int descriptor = open_to_write(path, O_CREAT | O_APPEND);
 	if (descriptor >= 0) {
 		hkm_os_write(descriptor, text, length);
 		close_file(descriptor);
@@ -437,7 +446,7 @@ static bool replace_file(const char *path, const char *text, size_t length)
 	for (unsigned pid = (unsigned)getpid(); pid != 0; pid /= 10)
 		temporary[end++] = (char)('0' + pid % 10);
 	temporary[end] = '\0';
-	int file = open_file(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW);
+	int file = open_to_write(temporary, O_CREAT | O_TRUNC | O_NOFOLLOW);
 	if (file < 0)
 		return false;
 	bool written = write_all(file, text, length);
@@ -455,7 +464,7 @@ bool hkm_os_write_file(const char *path, const char *text, size_t length)
 	if (lstat(path, &status) == 0 ? S_ISREG(status.st_mode) : errno == ENOENT) {
 		written = replace_file(path, text, length);
 	} else {
-		int file = open_file(path, O_WRONLY | O_TRUNC | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+		int file = open_to_write(path, O_TRUNC);
 		if (file >= 0) {
 			written = write_all(file, text, length);
 			close_file(file);

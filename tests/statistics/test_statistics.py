@@ -168,6 +168,28 @@ class Statistics(unittest.TestCase):
         json.loads(result.stdout)
         self.assertLessEqual(len(result.stderr.splitlines()), 1)
 
+    def test_pipe_that_nobody_reads(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "pipe")
+            os.mkfifo(path)
+            for variable in ("STATS_FILE", "PROFILE_OUT", "SITES_OUT", "LEARN_LOG"):
+                with self.subTest(variable=variable):
+                    statistics = {"HAKMEM_STATS": "json"} if variable == "STATS_FILE" else {}
+                    result = self.run_ok(["keep"], {"HAKMEM_" + variable: path, **statistics})
+                    json.loads(result.stdout)
+                    self.assertRegex(result.stderr, rf"\Ahakmem: [^\n]*{path}: [^\n]*cannot be written\n\Z")
+
+    def test_pipe_with_a_reader(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "pipe")
+            os.mkfifo(path)
+            with subprocess.Popen(["cat", path], stdout=subprocess.PIPE) as reader:
+                with open(path, "wb"):  # waits for the reader, and keeps it
+                    environment = {"HAKMEM_STATS": "json", "HAKMEM_STATS_FILE": path}
+                    result = self.run_ok(["keep"], environment)
+                self.assertEqual(result.stderr, "")
+                self.check_figures(json.load(reader.stdout))
+
     def test_closed_standard_error(self):
         variables = dict(os.environ, HAKMEM_STATS="1")
         if programs.settings.preload:

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -393,6 +394,72 @@ static void files_are_replaced_in_one_step(void **state)
 	assert_int_equal(unlink(path) + unlink(link_path) + rmdir(directory), 0);
 }
 
+struct reader {
+	int pipe;
+	size_t got;
+	atomic_bool written; /* nothing comes any more */
+};
+
+/* Slower than whoever writes, so that the pipe is full most of the time. */
+static void *read_slowly(void *argument)
+{
+	struct reader *reader = argument;
+	char buffer[65536];
+	bool last;
+	ssize_t got;
+
+	do {
+		sleep_milliseconds(2);
+		last = atomic_load(&reader->written);
+		got = read(reader->pipe, buffer, sizeof buffer); /* 0 before the pipe is opened, too */
+		reader->got += got > 0 ? (size_t)got : 0;
+	} while (got > 0 || !last);
+	return argument;
+}
+
+/* Writes to a pipe with a reader, in one of the three ways; result: whether all has come through. */
+static bool goes_through(const char *path, unsigned way)
+{
+	static char text[1000000];
+	struct reader reader = { .pipe = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC) };
+	pthread_t thread;
+
+	require(reader.pipe >= 0 && fcntl(reader.pipe, F_SETFL, 0) == 0, "no reader");
+	require(pthread_create(&thread, NULL, read_slowly, &reader) == 0, "no thread");
+	if (way == 0) {
+		int file = hkm_os_create(path);
+
+		require(file >= 0, "a pipe with a reader is refused");
+		hkm_os_write(file, text, sizeof text);
+		hkm_os_close(file);
+	} else if (way == 1) {
+		hkm_os_append(path, text, sizeof text);
+	} else {
+		require(hkm_os_write_file(path, text, sizeof text), "a pipe with a reader is refused");
+	}
+	atomic_store(&reader.written, true);
+	pthread_join(thread, NULL);
+	close(reader.pipe);
+	return reader.got == sizeof text;
+}
+
+ISOLATED(pipes_are_not_waited_for_and_written_whole)
+{
+	char directory[] = "/tmp/hakmem-os-XXXXXX", path[64];
+
+	require(mkdtemp(directory) != NULL, "temporary directory");
+	sprintf(path, "%s/pipe", directory);
+	require(mkfifo(path, 0600) == 0, "mkfifo");
+	alarm(20);
+	errno = MARK;
+	require(hkm_os_create(path) == -1 && !hkm_os_write_file(path, "text", 4), "a pipe without a reader is open");
+	hkm_os_append(path, "text", 4);
+	require(errno == MARK, "errno is %d", errno);
+	for (unsigned way = 0; way < 3; way++)
+		require(goes_through(path, way), "a part is lost in way %u", way);
+	require(unlink(path) == 0 && rmdir(directory) == 0, "something is left behind");
+}
+
 /* A full disk, played by a limit on the size of files. */
 ISOLATED(a_file_that_cannot_be_written_whole_stays_as_it_was)
 {
@@ -423,6 +490,7 @@ static void *use_files(void *path)
 	int file = hkm_os_create(path);
 	hkm_os_write(file, "text", 4);
 	hkm_os_close(file);
+	hkm_os_sleep_ms(1);
 	struct hkm_os_usage usage;
 	hkm_os_usage(&usage);
 	unlink(path);
@@ -461,6 +529,7 @@ int main(void)
 		cmocka_unit_test(files_are_mapped_for_reading),
 		cmocka_unit_test(resident_pages_are_counted_and_populated),
 		cmocka_unit_test(files_are_replaced_in_one_step),
+		cmocka_unit_test(pipes_are_not_waited_for_and_written_whole),
 		cmocka_unit_test(a_file_that_cannot_be_written_whole_stays_as_it_was),
 		cmocka_unit_test(a_thread_is_not_cancelled_in_files),
 	};
