@@ -13,10 +13,14 @@
 
 #define LINE_BYTES 1024u
 #define COST_SHARE 400u /* a window lasts at least so many times as long as the learner has worked for it */
-#define REPORT_TRIES 10000u
+#define REPORT_YIELDS 100u
+#define REPORT_WAIT_MS 3000u /* far longer than a slice takes on a machine under load */
 
 /* 1: somebody is at it. Taken with acquire, given back with release, which pair: what the last one wrote is seen. */
 static _Atomic uint32_t baton;
+
+/* Whether this thread has it, or is about to: then its signal handlers wait in vain. */
+static _Thread_local bool has_baton;
 
 /* Guarded by the baton; `path` and `on` are constant after the start. */
 static struct {
@@ -50,12 +54,19 @@ static _Atomic unsigned proven_at; /* release: comes after what it tells of; rea
 static bool baton_take(void)
 {
 	uint32_t expected = 0;
-	return atomic_compare_exchange_strong_explicit(&baton, &expected, 1, memory_order_acquire, memory_order_relaxed);
+	if (has_baton)
+		return false;
+	has_baton = true;
+	atomic_signal_fence(memory_order_seq_cst);
+	has_baton = atomic_compare_exchange_strong_explicit(&baton, &expected, 1, memory_order_acquire, memory_order_relaxed);
+	return has_baton;
 }
 
 static void baton_give(void)
 {
 	atomic_store_explicit(&baton, 0, memory_order_release);
+	atomic_signal_fence(memory_order_seq_cst);
+	has_baton = false;
 }
 
 /* ---- A window ----------------------------------------------------------------------------------------------- */
@@ -330,15 +341,22 @@ const struct hkm_learning hkm_learning = { start, window_over, forked };
 
 /* ---- Telling --------------------------------------------------------------------------------------------------------- */
 
-/* Result: whether it was taken. A signal handler may have interrupted the step: rather a torn report than none. */
+/* Result: whether it was taken. A signal handler may have interrupted the step, or whoever has it may not come to run:
+ * rather a torn report than none. */
 static bool baton_wait(void)
 {
-	for (unsigned tries = 0; tries < REPORT_TRIES; tries++) {
-		if (baton_take())
-			return true;
-		sched_yield();
+	uint64_t end = hkm_os_now_ms() + REPORT_WAIT_MS;
+	if (has_baton)
+		return false;
+	for (unsigned tries = 0; !baton_take(); tries++) {
+		if (hkm_os_now_ms() >= end)
+			return false;
+		if (tries < REPORT_YIELDS)
+			sched_yield();
+		else
+			hkm_os_sleep_ms(1);
 	}
-	return false;
+	return true;
 }
 
 void hkm_service_report(void (*put)(struct hkm_text *text, const struct hkm_report *report), struct hkm_text *text)

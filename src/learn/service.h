@@ -29,7 +29,8 @@ struct hkm_report {
 	uint64_t now_ms;
 };
 
-/* Calls put(text, report) while nobody steps. Any thread; may wait for the end of a slice. */
+/* Calls put(text, report) while nobody steps. Any thread; waits for the end of a slice, some seconds at most, then, or in a
+ * signal handler that has interrupted the slice, does without: the report may be torn. */
 void hkm_service_report(void (*put)(struct hkm_text *text, const struct hkm_report *report), struct hkm_text *text);
 
 /* Copies the best policy that is known: the learner's base, or, without learning, the one in force.
