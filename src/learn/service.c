@@ -1,6 +1,7 @@
 /* service.c - see service.h. */
 #include "learn/service.h"
 
+#include <pthread.h>
 #include <sched.h>
 #include <string.h>
 
@@ -16,11 +17,9 @@
 #define REPORT_YIELDS 100u
 #define REPORT_WAIT_MS 3000u /* far longer than a slice takes on a machine under load */
 
-/* 1: somebody is at it. Taken with acquire, given back with release, which pair: what the last one wrote is seen. */
-static _Atomic uint32_t baton;
-
-/* Whether this thread has it, or is about to: then its signal handlers wait in vain. */
-static _Thread_local bool has_baton;
+/* Who is at it, by pthread_self; 0: nobody. Taken with acquire, given back with release, which pair: what the last one wrote is
+ * seen. */
+static _Atomic uintptr_t baton;
 
 /* Guarded by the baton; `path` and `on` are constant after the start. */
 static struct {
@@ -53,20 +52,20 @@ static _Atomic unsigned proven_at; /* release: comes after what it tells of; rea
 
 static bool baton_take(void)
 {
-	uint32_t expected = 0;
-	if (has_baton)
-		return false;
-	has_baton = true;
-	atomic_signal_fence(memory_order_seq_cst);
-	has_baton = atomic_compare_exchange_strong_explicit(&baton, &expected, 1, memory_order_acquire, memory_order_relaxed);
-	return has_baton;
+	uintptr_t expected = 0;
+	return atomic_compare_exchange_strong_explicit(&baton, &expected, (uintptr_t)pthread_self(), memory_order_acquire,
+						       memory_order_relaxed);
+}
+
+/* A signal handler that has interrupted its own thread's work would wait for it in vain. */
+static bool baton_is_own(void)
+{
+	return atomic_load_explicit(&baton, memory_order_relaxed) == (uintptr_t)pthread_self();
 }
 
 static void baton_give(void)
 {
 	atomic_store_explicit(&baton, 0, memory_order_release);
-	atomic_signal_fence(memory_order_seq_cst);
-	has_baton = false;
 }
 
 /* ---- A window ----------------------------------------------------------------------------------------------- */
@@ -346,7 +345,7 @@ const struct hkm_learning hkm_learning = { start, window_over, forked };
 static bool baton_wait(void)
 {
 	uint64_t end = hkm_os_now_ms() + REPORT_WAIT_MS;
-	if (has_baton)
+	if (baton_is_own())
 		return false;
 	for (unsigned tries = 0; !baton_take(); tries++) {
 		if (hkm_os_now_ms() >= end)
