@@ -91,7 +91,7 @@ static void absurd_sizes_are_refused(void **state)
 		errno = 0;
 		assert_null(pvalloc(size));
 		assert_int_equal(errno, ENOMEM);
-		for (size_t alignment = 16; alignment <= GIB; alignment *= 4) {
+		for (size_t alignment = 16; alignment != 0; alignment *= 2) { /* up to 2^63 */
 			void *out = &out;
 
 			errno = 0;
