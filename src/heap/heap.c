@@ -148,7 +148,7 @@ static void look_after_sleepers(const struct hkm_heap *own, uint64_t now)
 	for (struct hkm_heap *heap = hkm_heap_first(); heap != NULL; heap = heap->next_heap)
 		if (heap != own && atomic_load_explicit(&heap->inbox, memory_order_relaxed) != NULL &&
 		    hkm_heap_is_asleep(heap, now))
-			hkm_heap_drain_sleeper(heap);
+			hkm_heap_drain(heap);
 }
 
 static void tick(struct hkm_heap *heap, const struct hkm_policy *policy, uint64_t now)
@@ -301,30 +301,20 @@ static void start_process(void)
 	started = true;
 }
 
-void hkm_heap_drain_abandoned(struct hkm_heap *heap)
+void hkm_heap_drain(struct hkm_heap *heap)
 {
 	struct hkm_heap *own = hkm_tls_heap;
 	bool outside = own->enterable; /* of its slow paths: never true of a heap that nobody may enter */
+	bool abandoned = true;
 	if (outside)
 		hkm_heap_guard(own, true);
-	while (atomic_load_explicit(&heap->abandoned, memory_order_relaxed) &&
-	       atomic_load_explicit(&heap->inbox, memory_order_seq_cst) != NULL && hkm_lock_try(&heap->reader.lock)) {
-		if (atomic_load_explicit(&heap->abandoned, memory_order_relaxed))
+	/* Nobody but its drainers looks at the inbox of an abandoned heap: what comes in meanwhile is taken, too. */
+	while (abandoned && atomic_load_explicit(&heap->inbox, memory_order_seq_cst) != NULL &&
+	       hkm_lock_try(&heap->reader.lock)) {
+		abandoned = atomic_load_explicit(&heap->abandoned, memory_order_relaxed);
+		if (abandoned)
 			hkm_remote_receive(heap);
-		hkm_lock_release(&heap->reader.lock);
-	}
-	if (outside)
-		hkm_heap_guard(own, false);
-}
-
-void hkm_heap_drain_sleeper(struct hkm_heap *heap)
-{
-	struct hkm_heap *own = hkm_tls_heap;
-	bool outside = own->enterable; /* as above */
-	if (outside)
-		hkm_heap_guard(own, true);
-	if (hkm_lock_try(&heap->reader.lock)) {
-		if (!atomic_load_explicit(&heap->abandoned, memory_order_relaxed))
+		else
 			hkm_remote_receive_for(heap);
 		hkm_lock_release(&heap->reader.lock);
 	}

@@ -205,8 +205,7 @@ void hkm_heap_make_room(struct hkm_heap *heap, const struct hkm_policy *policy, 
 size_t hkm_heap_trim_all(void);
 
 /* Drains the inbox of an abandoned heap, or of one whose thread sleeps, if nobody else is at it; any thread. */
-void hkm_heap_drain_abandoned(struct hkm_heap *heap);
-void hkm_heap_drain_sleeper(struct hkm_heap *heap);
+void hkm_heap_drain(struct hkm_heap *heap);
 
 /* Whether the heap's thread has not looked at the clock for so long that others take in what they have freed for it: it may
  * sleep for ever. It may also wake at any moment; the heap's lock keeps it out then. Advice. */

@@ -36,7 +36,7 @@ static void send(struct hkm_heap *owner, struct hkm_block *first, struct hkm_blo
 	} while (!atomic_compare_exchange_weak_explicit(&owner->inbox, &head, first, memory_order_seq_cst,
 							memory_order_relaxed));
 	if (HKM_UNLIKELY(atomic_load_explicit(&owner->abandoned, memory_order_seq_cst)))
-		hkm_heap_drain_abandoned(owner);
+		hkm_heap_drain(owner);
 }
 
 static void outbox_send(struct hkm_heap *heap, struct hkm_outbox *outbox)
@@ -50,7 +50,7 @@ static void outbox_send(struct hkm_heap *heap, struct hkm_outbox *outbox)
 		outbox->recent[i] = NULL;
 	send(outbox->owner, first, last);
 	if (HKM_UNLIKELY(hkm_heap_is_asleep(outbox->owner, hkm_counted(&heap->last_poll_ms))))
-		hkm_heap_drain_sleeper(outbox->owner);
+		hkm_heap_drain(outbox->owner);
 }
 
 /* Full messages in a row, with nothing sent between them for another reason: of four, one of four times the size would

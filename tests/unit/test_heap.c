@@ -239,13 +239,13 @@ ISOLATED(an_inbox_is_emptied_by_others_while_its_owner_goes_on)
 		for (unsigned i = 0; i < PASSED; i++)
 			hkm_free(atomic_exchange(&passed[i], NULL));
 		hkm_remote_send_all(hkm_tls_heap);
-		hkm_heap_drain_sleeper(heap);
+		hkm_heap_drain(heap);
 		drains++;
 	}
 	for (unsigned i = 0; i < PASSED; i++)
 		hkm_free(atomic_exchange(&passed[i], NULL));
 	hkm_remote_send_all(hkm_tls_heap);
-	hkm_heap_drain_sleeper(heap);
+	hkm_heap_drain(heap);
 	require(atomic_load(&heap->inbox) == NULL && drains > 0, "the inbox is not empty after %u", drains);
 	atomic_store(&drained, true);
 	pthread_join(thread, NULL);
