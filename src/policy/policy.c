@@ -6,6 +6,8 @@
 #include "core/meta.h"
 #include "core/options.h"
 
+#define KEPT_SPAN_BYTES 131072u /* pools of blocks from this size up keep no empty spans: docs/design/thread-caches.md */
+
 struct hkm_lock hkm_policy_lock;
 struct hkm_reader hkm_guest;
 
@@ -174,8 +176,9 @@ void hkm_policy_start(void)
 					 hkm_max(policy->dynamic_size[class - HKM_DYN1], HKM_TINY_MAX);
 		size_t bytes = mid ? hkm_options.mid_cache_bytes : hkm_options.large_cache_bytes;
 		policy->cache_blocks[class] = (uint16_t)hkm_min(hkm_max(bytes / size, bytes > 0), HKM_MID_SLOTS);
-		/* A Large span kept by its class is one that no other class can have. */
-		policy->pool_spans[class] = mid ? 1 : (uint16_t)hkm_min(4, hkm_options.large_cache_bytes / size);
+		/* A span kept by its class is one that no other class can have. */
+		size_t kept = size < KEPT_SPAN_BYTES ? hkm_min(4, hkm_options.large_cache_bytes / size) : 0;
+		policy->pool_spans[class] = mid ? 1 : (uint16_t)kept;
 	}
 	sanitize(policy);
 	hkm_policy_register(&hkm_guest);

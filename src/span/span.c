@@ -52,6 +52,7 @@ static struct superslab *buckets[HKM_SUPERSLAB_SLICES + 1];
 static uint64_t bucket_bits; /* bit n-1: buckets[n] is not empty */
 static struct superslab *dirty_head, *dirty_tail;
 static size_t lowest_unmapped; /* no superslab below is unmapped and usable */
+static bool map_refused;       /* the system refused the last superslab asked for: it may refuse what is unmapped now, too */
 static hkm_counter mapped_count, free_count, dirty_count, purged_bytes;
 static hkm_counter oldest_dirty_ms; /* of the queue's head; 0: empty */
 
@@ -283,8 +284,10 @@ static bool window_grow(void)
 static struct superslab *superslab_map(void)
 {
 	for (unsigned tries = 0; tries < FOREIGN_TRIES; lowest_unmapped++) {
-		if (lowest_unmapped == window.ready && !window_grow())
+		if (lowest_unmapped == window.ready && !window_grow()) {
+			map_refused = true;
 			return NULL;
+		}
 		struct superslab *superslab = &window.superslabs[lowest_unmapped];
 		if (superslab->mapped || superslab->foreign)
 			continue;
@@ -294,7 +297,8 @@ static struct superslab *superslab_map(void)
 			tries++;
 			continue;
 		}
-		if (error != 0)
+		map_refused = error != 0;
+		if (map_refused)
 			return NULL;
 		lowest_unmapped++;
 		superslab->mapped = true;
@@ -505,7 +509,8 @@ static void purge_take(struct superslab *superslab, struct purge_batch *batch)
 static void superslab_unmap(struct superslab *superslab)
 {
 	set_dirty(superslab, 0, -count_bits(superslab->dirty));
-	queue_remove(superslab);
+	if (superslab->queued)
+		queue_remove(superslab);
 	set_free(superslab, 0, 0, -count_bits(superslab->free));
 	hkm_lock_release(&hkm_span_lock);
 	hkm_os_unmap(superslab_start(superslab), HKM_SUPERSLAB_SIZE, window.reserved);
@@ -571,7 +576,8 @@ size_t hkm_span_purge(uint64_t before_ms, size_t keep_bytes)
 		/* What could not be purged in this call is not tried again. */
 		if (superslab != NULL && dirty_since_ms(superslab) > started)
 			wanted = false;
-		if (wanted && superslab->free == HKM_ALL_SLICES && hkm_counted(&mapped_count) > 1) {
+		bool unmaps = !map_refused || before_ms == UINT64_MAX;
+		if (wanted && unmaps && superslab->free == HKM_ALL_SLICES && hkm_counted(&mapped_count) > 1) {
 			note_purge(count_bits(superslab->dirty), aged, before_ms, started);
 			bytes += count_bits(superslab->dirty) * HKM_SLICE_SIZE;
 			superslab_unmap(superslab);
@@ -590,6 +596,9 @@ size_t hkm_span_purge(uint64_t before_ms, size_t keep_bytes)
 		if (purged == 0)
 			break;
 	}
+	/* Those that were purged while the system refused memory are free to the last slice, but on no queue. */
+	while (before_ms == UINT64_MAX && buckets[HKM_SUPERSLAB_SLICES] != NULL && hkm_counted(&mapped_count) > 1)
+		superslab_unmap(buckets[HKM_SUPERSLAB_SLICES]);
 	hkm_count(&purged_bytes, bytes);
 	hkm_lock_release(&hkm_span_lock);
 	hkm_lock_release(&hkm_purge_lock);
