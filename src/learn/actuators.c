@@ -13,6 +13,7 @@
 #define SETTLE_WINDOWS 4u     /* nobody waits longer for a change to settle */
 #define DYNAMIC_LEAST 0.02   /* share of the Mid bytes that a dynamic class must save */
 #define EVIDENCE_WINDOWS 16u /* the mean forgets windows before the last so many */
+#define ACTUATORS_A_SLICE 4u /* looked at in a slice of a search */
 #define TEMPERATURE 100.0    /* of the softmax over ratings, in Elo points */
 
 uint64_t hkm_settle_ms(const struct hkm_actuators *actuators, const struct hkm_policy *base)
@@ -303,30 +304,34 @@ static bool never_counted(unsigned actuator)
 	       actuator == HKM_ACTUATOR_WMAX_LARGE || actuator == HKM_ACTUATOR_HUGE_PAGES;
 }
 
-bool hkm_actuators_propose(struct hkm_actuators *actuators, const struct hkm_policy *base, double least, bool counted,
-			   struct hkm_proposal *proposal)
+/* What the next actuator of a search proposes in one direction is taken if it promises more than all before. */
+static void look_at(struct hkm_actuators *actuators, const struct hkm_policy *base, int direction,
+		    struct hkm_search *search, struct hkm_proposal *proposal)
 {
-	const struct hkm_period *window = &actuators->evidence;
-	bool found = false;
-	for (unsigned actuator = 0; actuator < HKM_ACTUATORS; actuator++) {
-		if (counted && never_counted(actuator))
+	struct hkm_proposal candidate;
+	if (!propose(actuators, &actuators->evidence, base, search->actuator, direction, &candidate))
+		return;
+	candidate.actuator = search->actuator;
+	unsigned failures = *failures_of(actuators, &candidate);
+	/* Each failure quarters what it promises. */
+	candidate.gain /= (double)(1u << 2 * (failures < 8 ? failures : 8));
+	if (candidate.gain <= search->least || (search->counted && !candidate.counted))
+		return;
+	search->least = candidate.gain;
+	search->found = true;
+	*proposal = candidate;
+}
+
+bool hkm_actuators_search(struct hkm_actuators *actuators, const struct hkm_policy *base, struct hkm_search *search,
+			  struct hkm_proposal *proposal)
+{
+	for (unsigned i = 0; i < ACTUATORS_A_SLICE && search->actuator < HKM_ACTUATORS; i++, search->actuator++) {
+		if (search->counted && never_counted(search->actuator))
 			continue;
-		for (int direction = -1; direction <= 1; direction += 2) {
-			struct hkm_proposal candidate;
-			if (!propose(actuators, window, base, actuator, direction, &candidate))
-				continue;
-			candidate.actuator = actuator;
-			unsigned failures = *failures_of(actuators, &candidate);
-			/* Each failure quarters what it promises. */
-			candidate.gain /= (double)(1u << 2 * (failures < 8 ? failures : 8));
-			if (candidate.gain <= least || (counted && !candidate.counted))
-				continue;
-			least = candidate.gain;
-			*proposal = candidate;
-			found = true;
-		}
+		look_at(actuators, base, -1, search, proposal);
+		look_at(actuators, base, +1, search, proposal);
 	}
-	return found;
+	return search->actuator == HKM_ACTUATORS;
 }
 
 static void reward_bandit(struct hkm_actuators *actuators, const struct hkm_proposal *proposal, double improvement)

@@ -87,10 +87,19 @@ void hkm_actuators_see(struct hkm_actuators *actuators, const struct hkm_period 
 void hkm_actuators_gather(struct hkm_actuators *actuators, const struct hkm_period *window);
 void hkm_actuators_start_evidence(struct hkm_actuators *actuators);
 
-/* The change of `base` that promises most, by what was gathered, if that is more than `least` of the objective.
- * `counted`: only those whose promise is counted. Result: whether there is one. */
-bool hkm_actuators_propose(struct hkm_actuators *actuators, const struct hkm_policy *base, double least, bool counted,
-			   struct hkm_proposal *proposal);
+/* The search for the change that promises most, by what was gathered. It takes longer than all else that the learner
+ * does, so it is cut into slices. */
+struct hkm_search {
+	unsigned actuator; /* the next one to look at; HKM_ACTUATORS: all have been */
+	double least;      /* share of the objective that must be promised: at first what the caller says */
+	bool counted;      /* only promises that are counted */
+	bool found;
+};
+
+/* Looks at some more actuators. Result: whether all have been looked at, and *proposal, if anything was found, is the
+ * change of `base` that promises most. */
+bool hkm_actuators_search(struct hkm_actuators *actuators, const struct hkm_policy *base, struct hkm_search *search,
+			  struct hkm_proposal *proposal);
 
 /* A trial is over. `improvement`: share of the objective that it saved, below 0 if it cost. */
 void hkm_actuators_learn(struct hkm_actuators *actuators, const struct hkm_proposal *proposal, bool kept,

@@ -194,6 +194,7 @@ static void enter_state(struct hkm_learner *learner, enum hkm_learner_state stat
 {
 	learner->state = state;
 	learner->state_since_ms = now_ms;
+	learner->looking = false;
 }
 
 static void decide(struct hkm_learner *learner, struct hkm_decision *decision, enum hkm_event event, const char *why)
@@ -303,25 +304,25 @@ static double worth_a_trial(const struct hkm_learner *learner)
 	return least > trifle ? least : trifle;
 }
 
-/* Looks for something to try; puts it into learner->trial. */
-static bool find_trial(struct hkm_learner *learner, double least_share)
+/* From now on something to try is looked for. */
+static void start_search(struct hkm_learner *learner, double least_share)
 {
 	double control = learner->control.mean, least = worth_a_trial(learner);
-	if (learner->trials >= TRIALS_MOST || learner->credit < CREDIT_LEAST)
-		return false;
+	bool may = learner->trials < TRIALS_MOST && learner->credit >= CREDIT_LEAST, rich = learner->credit >= CREDIT_A_TRIAL;
 	if (least < least_share * control)
 		least = least_share * control;
-	struct hkm_proposal *trial = &learner->trial;
-	bool rich = learner->credit >= CREDIT_A_TRIAL;
 	/* Without credit, or where it is frozen, only what is counted, and much: it is expected to earn what it costs. */
 	if (!rich && least < LEAST_HOPE * control)
 		least = LEAST_HOPE * control;
-	if (!hkm_actuators_propose(&learner->actuators, &learner->base, least, !rich || least_share > 0, trial))
-		return false;
-	return trial->counted || trial->gain > LEAST_HOPE * control;
+	learner->search = (struct hkm_search){
+		.actuator = may ? 0 : HKM_ACTUATORS,
+		.least = least,
+		.counted = !rich || least_share > 0,
+	};
+	learner->looking = true;
 }
 
-static void begin_trial(struct hkm_learner *learner, const struct hkm_period *window, struct hkm_policy *policy,
+static void begin_trial(struct hkm_learner *learner, uint64_t now_ms, struct hkm_policy *policy,
 			struct hkm_decision *decision)
 {
 	learner->quiet = 0;
@@ -329,32 +330,41 @@ static void begin_trial(struct hkm_learner *learner, const struct hkm_period *wi
 	learner->tried = (struct hkm_level){ 0 };
 	learner->debit = 0;
 	learner->debit_windows = 0;
-	settle(learner, window->now_ms);
-	learner->trial_began_ms = window->now_ms;
+	settle(learner, now_ms);
+	learner->trial_began_ms = now_ms;
 	decide(learner, decision, HKM_EVENT_TRY, learner->trial.why);
-	enter_state(learner, HKM_CANARY, window->now_ms);
+	enter_state(learner, HKM_CANARY, now_ms);
 	*policy = learner->trial.policy;
 }
 
-static bool step_learn(struct hkm_learner *learner, const struct hkm_period *window, struct hkm_policy *policy,
-		       struct hkm_decision *decision)
+bool hkm_learner_look(struct hkm_learner *learner, uint64_t now_ms, struct hkm_policy *policy, struct hkm_decision *decision)
+{
+	*decision = (struct hkm_decision){ .event = HKM_EVENT_NONE, .objective_after = -1 };
+	if (!hkm_actuators_search(&learner->actuators, &learner->base, &learner->search, &learner->trial))
+		return false;
+	learner->looking = false;
+	if (learner->search.found &&
+	    (learner->trial.counted || learner->trial.gain > LEAST_HOPE * learner->control.mean)) {
+		begin_trial(learner, now_ms, policy, decision);
+		return true;
+	}
+	if (learner->state == HKM_LEARN && ++learner->quiet >= QUIET_ENOUGH) {
+		decide(learner, decision, HKM_EVENT_FREEZE, "nothing left that is worth a trial");
+		freeze(learner, now_ms);
+	}
+	return false;
+}
+
+static void step_learn(struct hkm_learner *learner, const struct hkm_period *window)
 {
 	observe(learner, &learner->control, window);
 	hkm_actuators_gather(&learner->actuators, window);
 	earn(learner);
 	if (learner->control.count < (learner->trials == 0 ? CONTROL_FIRST : CONTROL_AGAIN))
-		return false;
+		return;
 	if (learner->objective_first <= 0)
 		learner->objective_first = learner->control.mean;
-	if (find_trial(learner, 0)) {
-		begin_trial(learner, window, policy, decision);
-		return true;
-	}
-	if (++learner->quiet >= QUIET_ENOUGH) {
-		decide(learner, decision, HKM_EVENT_FREEZE, "nothing left that is worth a trial");
-		freeze(learner, window->now_ms);
-	}
-	return false;
+	start_search(learner, 0);
 }
 
 static void keep(struct hkm_learner *learner, uint64_t now_ms, struct hkm_decision *decision)
@@ -447,27 +457,22 @@ static bool step_canary(struct hkm_learner *learner, const struct hkm_period *wi
 	return end_trial(learner, window->now_ms, kept, why, policy, decision);
 }
 
-static bool step_frozen(struct hkm_learner *learner, const struct hkm_period *window, struct hkm_policy *policy,
-			struct hkm_decision *decision)
+static void step_frozen(struct hkm_learner *learner, const struct hkm_period *window, struct hkm_decision *decision)
 {
 	observe(learner, &learner->control, window);
 	hkm_actuators_gather(&learner->actuators, window);
 	earn(learner);
 	if (learner->frozen.count < FROZEN_REFERENCE) {
 		level_add(&learner->frozen, window);
-		return false;
-	}
-	/* Not in every window: it takes longer than the rest. */
-	if (learner->windows % FROZEN_LOOKS == 0 && find_trial(learner, LEAST_HOPE)) {
-		begin_trial(learner, window, policy, decision);
-		return true;
+		return;
 	}
 	if (learner->frozen.mean > 0 && hkm_change_add(&learner->cost_change, window->objective / learner->frozen.mean)) {
 		learner->control = learner->frozen;
 		decide(learner, decision, HKM_EVENT_THAW, "the objective has changed");
 		start_learning(learner, window->now_ms);
+	} else if (learner->windows % FROZEN_LOOKS == 0) { /* not in every window: it takes longer than the rest */
+		start_search(learner, LEAST_HOPE);
 	}
-	return false;
 }
 
 void hkm_learner_start(struct hkm_learner *learner, const struct hkm_learn_settings *settings,
@@ -528,6 +533,7 @@ bool hkm_learner_step(struct hkm_learner *learner, const struct hkm_period *wind
 {
 	*decision = (struct hkm_decision){ .event = HKM_EVENT_NONE, .objective_after = -1 };
 	learner->windows++;
+	learner->looking = false;
 	/* Before anything about this window can matter: it may be an idle one. */
 	if (learner->rest_until_window != 0 && learner->windows >= learner->rest_until_window) {
 		learner->rest_until_window = 0;
@@ -557,11 +563,13 @@ bool hkm_learner_step(struct hkm_learner *learner, const struct hkm_period *wind
 		return false;
 	switch (learner->state) {
 	case HKM_LEARN:
-		return step_learn(learner, window, policy, decision);
+		step_learn(learner, window);
+		return false;
 	case HKM_CANARY:
 		return step_canary(learner, window, policy, decision);
 	case HKM_FROZEN:
-		return step_frozen(learner, window, policy, decision);
+		step_frozen(learner, window, decision);
+		return false;
 	}
 	return false;
 }

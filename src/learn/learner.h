@@ -73,7 +73,9 @@ struct hkm_learner {
 	enum hkm_learner_state state;
 	struct hkm_actuators actuators;
 	struct hkm_policy base;        /* the best known */
-	struct hkm_proposal trial;     /* in CANARY */
+	struct hkm_proposal trial;     /* in CANARY; while it is looked for, the best so far */
+	struct hkm_search search;      /* for it */
+	bool looking;                  /* the search is on: hkm_learner_look is to be called */
 	struct hkm_level control, tried;
 	double credit;                 /* what trials may cost, in windows of J: see "Credit" in learner.c */
 	double debit;                  /* what the one under way has cost */
@@ -114,8 +116,13 @@ void hkm_learner_learned(const struct hkm_learner *learner, struct hkm_policy *p
 void hkm_learner_adopt(struct hkm_learner *learner, const struct hkm_policy *policy, uint64_t now_ms);
 
 /* A window has ended. Result: whether *policy is to be published; *decision says why (event NONE: nothing was
- * decided). */
+ * decided). If the learner is `looking` then, hkm_learner_look is to be called until it is not, before the next window
+ * ends. */
 bool hkm_learner_step(struct hkm_learner *learner, const struct hkm_period *window, struct hkm_policy *policy,
+		      struct hkm_decision *decision);
+
+/* A part of the search for something to try. Result and *decision as above; `now_ms`: of the window. */
+bool hkm_learner_look(struct hkm_learner *learner, uint64_t now_ms, struct hkm_policy *policy,
 		      struct hkm_decision *decision);
 
 #endif

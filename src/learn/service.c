@@ -123,13 +123,18 @@ static void follow_publications(uint64_t now_ms)
 	}
 }
 
+/* What the window means, or, in the slices that follow, a part of the search for something to try. */
 static void decide(uint64_t now_ms)
 {
 	struct hkm_policy policy;
 	struct hkm_decision decision;
-	follow_publications(now_ms);
-	if (hkm_learner_step(&service.learner, &service.window, &policy, &decision))
+	struct hkm_learner *learner = &service.learner;
+	if (!learner->looking)
+		follow_publications(now_ms);
+	if (learner->looking ? hkm_learner_look(learner, service.window.now_ms, &policy, &decision) :
+			       hkm_learner_step(learner, &service.window, &policy, &decision))
 		publish(&policy);
+	service.deciding = learner->looking;
 	note_proven();
 	if (decision.event != HKM_EVENT_NONE)
 		log_line(&decision);
@@ -173,9 +178,8 @@ static uint64_t window_ms(void)
 static uint64_t step(uint64_t now_ms)
 {
 	if (service.deciding) {
-		service.deciding = false;
 		decide(now_ms);
-		return now_ms + window_ms();
+		return service.deciding ? now_ms : now_ms + window_ms();
 	}
 	if (service.collected) {
 		end_window();

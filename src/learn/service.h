@@ -4,6 +4,7 @@
  *     -> one thread is elected (compare-and-swap)
  *     -> a slice: some heaps are looked at; more are left: the next poll goes on
  *     -> all have been looked at: window -> hkm_learner_step -> hkm_policy_replace -> log
+ *     -> something to try is looked for: the next polls go on with it, hkm_learner_look
  *
  * A slice takes some tens of microseconds, allocates nothing, waits for nobody, and takes no lock that an allocation
  * waits for: the policy's and, for the copy of a snapshot, the metadata's for some instructions. With

@@ -87,6 +87,14 @@ static void count_event(struct plant *plant, const struct hkm_decision *decision
 	}
 }
 
+/* As hkm_policy_replace does. */
+static void publish(struct plant *plant, const struct hkm_policy *policy)
+{
+	hkm_policy_replace(policy);
+	hkm_policy_copy(&plant->policy);
+	plant->publications++;
+}
+
 static void run_windows(struct plant *plant, unsigned count)
 {
 	for (unsigned i = 0; i < count; i++) {
@@ -98,13 +106,14 @@ static void run_windows(struct plant *plant, unsigned count)
 		finish_window(plant);
 		plant->now_ms += WINDOW_MS;
 		plant->window.now_ms = plant->now_ms;
-		if (hkm_learner_step(&plant->learner, &plant->window, &published, &decision)) {
-			/* As hkm_policy_replace does. */
-			hkm_policy_replace(&published);
-			hkm_policy_copy(&plant->policy);
-			plant->publications++;
-		}
+		if (hkm_learner_step(&plant->learner, &plant->window, &published, &decision))
+			publish(plant, &published);
 		count_event(plant, &decision);
+		while (plant->learner.looking) {
+			if (hkm_learner_look(&plant->learner, plant->now_ms, &published, &decision))
+				publish(plant, &published);
+			count_event(plant, &decision);
+		}
 	}
 }
 
