@@ -12,6 +12,8 @@
 #ifndef HKM_REGRET_H
 #define HKM_REGRET_H
 
+#include <stdatomic.h>
+
 #include "base/base.h"
 
 struct hkm_regret {
@@ -19,6 +21,21 @@ struct hkm_regret {
 	uint64_t horizon_ms;  /* of the last that were */
 	hkm_counter given, again, reused, late;
 };
+
+/* After so many milliseconds free memory goes: the policy's purge delay, as the last tick of any heap had it; horizons are made
+ * of it. Relaxed: a value of its own. */
+extern _Atomic uint64_t hkm_regret_delay;
+
+static inline void hkm_regret_set_delay(uint64_t delay_ms)
+{
+	if (atomic_load_explicit(&hkm_regret_delay, memory_order_relaxed) != delay_ms)
+		atomic_store_explicit(&hkm_regret_delay, delay_ms, memory_order_relaxed);
+}
+
+static inline uint64_t hkm_regret_delay_ms(void)
+{
+	return atomic_load_explicit(&hkm_regret_delay, memory_order_relaxed);
+}
 
 /* `bytes` are given back at `now_ms`; they count as regretted if they are asked for before `horizon_ms`. */
 static inline void hkm_regret_give(struct hkm_regret *regret, uint64_t bytes, uint64_t now_ms, uint64_t horizon_ms)

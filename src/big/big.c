@@ -40,8 +40,7 @@ static struct range *oldest, *newest;
 static hkm_counter live_bytes, live_count, kept_bytes, kept_count, hits, misses, remaps, purged_bytes, huge_bytes,
 	probed_bytes, probe_ns;
 struct hkm_regret hkm_big_aged, hkm_big_surplus;
-static uint64_t purge_delay_ms; /* after which ranges went last */
-static size_t lowest_kept;      /* fewest bytes kept since then: so many were not needed */
+static size_t lowest_kept; /* fewest bytes kept since then: so many were not needed */
 static uint64_t lowest_since_ms;
 
 /* ---- Hash tables ---------------------------------------------------------------------------------- */
@@ -274,7 +273,7 @@ static void note_lowest(void)
  * some delays' time, which nobody has needed, goes as well. Result: the bytes to be kept; SIZE_MAX: that time is not over. */
 static size_t needed_bytes(uint64_t now_ms)
 {
-	if (now_ms - lowest_since_ms < hkm_max(UNNEEDED_DELAYS * purge_delay_ms, UNNEEDED_LEAST_MS))
+	if (now_ms - lowest_since_ms < hkm_max(UNNEEDED_DELAYS * hkm_regret_delay_ms(), UNNEEDED_LEAST_MS))
 		return SIZE_MAX;
 	size_t unneeded = lowest_kept;
 	lowest_since_ms = now_ms;
@@ -286,9 +285,9 @@ static size_t needed_bytes(uint64_t now_ms)
 static void note_purge(size_t size, bool aged, bool limited, uint64_t now_ms)
 {
 	if (aged)
-		hkm_regret_give(&hkm_big_aged, size, now_ms, now_ms + 3 * purge_delay_ms);
+		hkm_regret_give(&hkm_big_aged, size, now_ms, now_ms + 3 * hkm_regret_delay_ms());
 	else if (limited)
-		hkm_regret_give(&hkm_big_surplus, size, now_ms, now_ms + purge_delay_ms);
+		hkm_regret_give(&hkm_big_surplus, size, now_ms, now_ms + hkm_regret_delay_ms());
 }
 
 /* `limited`: keep_bytes is the policy's limit, and not what room must be made for. */
@@ -303,10 +302,8 @@ static size_t purge(uint64_t before_ms, size_t keep_bytes, bool limited)
 		struct range *released[RELEASES];
 		unsigned count = 0;
 		hkm_lock_acquire(&hkm_big_lock);
-		if (before_ms != 0 && before_ms <= now_ms) {
-			purge_delay_ms = now_ms - before_ms;
+		if (before_ms != 0 && before_ms <= now_ms)
 			keep_bytes = hkm_min(keep_bytes, needed_bytes(now_ms));
-		}
 		while (count < RELEASES && (released[count] = take_for_purge(before_ms, keep_bytes, &aged)) != NULL) {
 			if (before_ms <= now_ms)
 				note_purge(released[count]->size, aged || before_ms != 0, limited, now_ms);
@@ -355,7 +352,8 @@ static void advise(const struct hkm_policy *policy, const struct range *range, h
 /* The first `size` bytes of a kept range are handed out; called before the range is changed. */
 static void note_reuse(const struct range *range, size_t size)
 {
-	hkm_regret_reuse(&hkm_big_aged, hkm_min(size, range->size), range->kept_since_ms, hkm_os_now_ms(), purge_delay_ms);
+	hkm_regret_reuse(&hkm_big_aged, hkm_min(size, range->size), range->kept_since_ms, hkm_os_now_ms(),
+			 hkm_regret_delay_ms());
 }
 
 /* `size` bytes are asked for that are not there, for a block of `whole` bytes. Takes the lock. */

@@ -155,6 +155,7 @@ static void tick(struct hkm_heap *heap, const struct hkm_policy *policy, uint64_
 {
 	uint64_t delay = policy->purge_delay_ms, before = now > delay ? now - delay : 0;
 	heap->next_tick_ms = now + hkm_max(CLOCK_TICK_MS, hkm_min(delay / 4, 250));
+	hkm_regret_set_delay(delay);
 	if (HKM_UNLIKELY(heap->metered))
 		hkm_meter_exact(&heap->meter);
 	uint64_t requests = atomic_load_explicit(&trim_requests, memory_order_relaxed);

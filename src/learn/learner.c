@@ -35,6 +35,7 @@
 #define CREDIT_A_TRIAL 0.25  /* what a trial may be expected to cost */
 #define CREDIT_LEAST -1.0    /* nothing is tried below */
 #define DEBIT_MOST 0.4
+#define PAID_MOST 1.0        /* what a trial costs beyond is not its doing, but something that happened meanwhile */
 
 #define RESTLESS_WINDOWS 12u /* changes of the mix closer than this are restless */
 #define RESTLESS_MOST 3u
@@ -110,7 +111,7 @@ static void earn(struct hkm_learner *learner)
 static void pay(struct hkm_learner *learner)
 {
 	if (learner->debit > 0)
-		learner->credit -= learner->debit;
+		learner->credit -= learner->debit < PAID_MOST ? learner->debit : PAID_MOST;
 }
 
 /* A window of a trial. Result: it has cost more than noise can explain, and than is to be spent on one trial. */
@@ -220,6 +221,7 @@ static void decide(struct hkm_learner *learner, struct hkm_decision *decision, e
 static void settle(struct hkm_learner *learner, uint64_t now_ms)
 {
 	learner->settle = SETTLE;
+	learner->settle_tells = false;
 	learner->settle_until_ms = now_ms + learner->trial.settle_ms;
 }
 
@@ -228,6 +230,7 @@ static void start_learning(struct hkm_learner *learner, uint64_t now_ms)
 	enter_state(learner, HKM_LEARN, now_ms);
 	learner->control = (struct hkm_level){ 0 };
 	learner->settle = SETTLE;
+	learner->settle_tells = false;
 	learner->trials = learner->quiet = 0;
 	hkm_actuators_forget(&learner->actuators);
 }
@@ -470,6 +473,7 @@ static void step_frozen(struct hkm_learner *learner, const struct hkm_period *wi
 		learner->control = learner->frozen;
 		decide(learner, decision, HKM_EVENT_THAW, "the objective has changed");
 		start_learning(learner, window->now_ms);
+		learner->settle_tells = true; /* the policy is the same, and what happens now is what there is to learn from */
 	} else if (learner->windows % FROZEN_LOOKS == 0) { /* not in every window: it takes longer than the rest */
 		start_search(learner, LEAST_HOPE);
 	}
@@ -559,8 +563,11 @@ bool hkm_learner_step(struct hkm_learner *learner, const struct hkm_period *wind
 	learner->settle -= learner->settle > 0;
 	if (fails(learner, window, settling))
 		return end_trial(learner, window->now_ms, false, "it costs too much", policy, decision);
-	if (settling)
+	if (settling) {
+		if (learner->settle_tells)
+			hkm_actuators_gather(&learner->actuators, window);
 		return false;
+	}
 	switch (learner->state) {
 	case HKM_LEARN:
 		step_learn(learner, window);

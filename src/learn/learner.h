@@ -83,6 +83,7 @@ struct hkm_learner {
 	double noise;                  /* of J from window to window under one policy, as a share of it */
 	double unrest;                 /* the same over a longer time, and what happened now and then included */
 	unsigned settle;               /* windows to let pass at least before counting */
+	bool settle_tells;             /* they are evidence all the same: the policy has not changed */
 	uint64_t settle_until_ms;      /* and until when */
 	unsigned trials;               /* since LEARN began */
 	unsigned quiet;                /* windows in a row in which nothing was worth a trial */

@@ -56,9 +56,7 @@ static bool map_refused;       /* the system refused the last superslab asked fo
 static hkm_counter mapped_count, free_count, dirty_count, purged_bytes;
 static hkm_counter oldest_dirty_ms; /* of the queue's head; 0: empty */
 
-/* Guarded by hkm_span_lock, as is the delay after which slices went last. */
-struct hkm_regret hkm_span_aged, hkm_span_surplus;
-static uint64_t purge_delay_ms;
+struct hkm_regret hkm_span_aged, hkm_span_surplus; /* guarded by hkm_span_lock */
 
 static hkm_counter fresh_bytes, populated_bytes, populate_ns;
 static uint64_t populates_to_skip, skip_next = SKIP_FIRST;
@@ -316,7 +314,8 @@ static void note_use(const struct superslab *superslab, uint64_t there, uint64_t
 {
 	uint64_t now = atomic_load_explicit(&recent_ms, memory_order_relaxed);
 	if (there > 0)
-		hkm_regret_reuse(&hkm_span_aged, there * HKM_SLICE_SIZE, dirty_since_ms(superslab), now, purge_delay_ms);
+		hkm_regret_reuse(&hkm_span_aged, there * HKM_SLICE_SIZE, dirty_since_ms(superslab), now,
+				 hkm_regret_delay_ms());
 	if (there < all) {
 		hkm_count(&fresh_bytes, (all - there) * HKM_SLICE_SIZE);
 		hkm_regret_ask(&hkm_span_surplus, hkm_regret_ask(&hkm_span_aged, (all - there) * HKM_SLICE_SIZE, now), now);
@@ -545,9 +544,9 @@ static void note_purge(uint64_t slices, bool aged, uint64_t before_ms, uint64_t 
 	if (before_ms > now_ms)
 		return; /* somebody wants all of it back; no policy is to blame */
 	if (aged)
-		hkm_regret_give(&hkm_span_aged, slices * HKM_SLICE_SIZE, now_ms, now_ms + 3 * purge_delay_ms);
+		hkm_regret_give(&hkm_span_aged, slices * HKM_SLICE_SIZE, now_ms, now_ms + 3 * hkm_regret_delay_ms());
 	else
-		hkm_regret_give(&hkm_span_surplus, slices * HKM_SLICE_SIZE, now_ms, now_ms + purge_delay_ms);
+		hkm_regret_give(&hkm_span_surplus, slices * HKM_SLICE_SIZE, now_ms, now_ms + hkm_regret_delay_ms());
 }
 
 size_t hkm_span_purge(uint64_t before_ms, size_t keep_bytes)
@@ -562,8 +561,6 @@ size_t hkm_span_purge(uint64_t before_ms, size_t keep_bytes)
 	else if (!hkm_lock_try(&hkm_purge_lock))
 		return 0;
 	hkm_lock_acquire(&hkm_span_lock);
-	if (before_ms != 0 && before_ms <= started)
-		purge_delay_ms = started - before_ms;
 	for (;;) {
 		struct superslab *superslab = dirty_head;
 		size_t dirty = hkm_counted(&dirty_count) * HKM_SLICE_SIZE;

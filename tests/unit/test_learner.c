@@ -962,6 +962,52 @@ ISOLATED(a_wrong_profile_is_left)
 	require(plant.policy.purge_delay_ms >= 800, "delay %u", plant.policy.purge_delay_ms);
 }
 
+/* Every 30 windows the heap shrinks, which takes a window 20 times as long, and in the next one grows again: what had been
+ * too much is asked for again then, unless dirty_bytes lets 256 MiB lie. */
+static void breathing_plant(struct plant *plant)
+{
+	struct hkm_period *window = &plant->window;
+	uint64_t phase = plant->learner.windows % 30;
+	bool kept = plant->policy.dirty_bytes >= 256 * MIB;
+
+	window->slow_ns = phase == 20 ? 10000000 : 500000;
+	if (phase == 21) {
+		window->faults = kept ? 0 : 50000;
+		window->dirty_again = kept ? 0 : 200 * (double)MIB;
+	}
+}
+
+ISOLATED(what_happens_in_the_window_after_a_thaw_is_evidence)
+{
+	struct plant plant;
+
+	start_plant(&plant, breathing_plant, 0.01);
+	run_windows(&plant, 21 + 30);
+	require(plant.thaws >= 1, "the plant is no task");
+	require(plant.policy.dirty_bytes >= 256 * MIB, "dirty_bytes %lu after %u thaws", plant.policy.dirty_bytes, plant.thaws);
+}
+
+/* A delay that is too short; and in the first window of the trial that counts, something costs a thousand times as much. */
+static void struck_plant(struct plant *plant)
+{
+	delay_plant(plant);
+	if (plant->tries == 1 && plant->rollbacks == 0)
+		plant->window.slow_ns *= 1000;
+}
+
+ISOLATED(a_trial_does_not_pay_for_what_happens_meanwhile)
+{
+	struct plant plant;
+
+	start_plant(&plant, struck_plant, 0.01);
+	run_windows(&plant, 20);
+	require(plant.rollbacks == 1, "the plant is no task: %u rollbacks", plant.rollbacks);
+	plant.work = burst_plant;
+	run_windows(&plant, 2 * ENOUGH);
+	require(plant.policy.cache_blocks[hkm_ace_class(8192)] >= 20, "nothing is tried any more: credit %f",
+		plant.learner.credit);
+}
+
 /* Whatever is tried makes everything twice as dear, and promises ever more. */
 static void dear_plant(struct plant *plant)
 {
@@ -1099,6 +1145,8 @@ int main(void)
 		cmocka_unit_test(a_profile_starts_frozen),
 		cmocka_unit_test(a_state_lasts_since_the_start),
 		cmocka_unit_test(a_wrong_profile_is_left),
+		cmocka_unit_test(what_happens_in_the_window_after_a_thaw_is_evidence),
+		cmocka_unit_test(a_trial_does_not_pay_for_what_happens_meanwhile),
 		cmocka_unit_test(trials_cost_no_more_than_their_share),
 		cmocka_unit_test(a_policy_published_by_hand_is_the_new_base),
 	};

@@ -371,13 +371,14 @@ ISOLATED(what_is_asked_for_in_time_is_regretted)
 ISOLATED(slices_given_back_too_soon_are_regretted)
 {
 	leave_three_dirty();
+	hkm_regret_set_delay(1000);
 	hkm_span_note_time(hkm_os_now_ms());
 	hkm_span_purge(0, 2 * DIRTY_EACH);
 	require(hkm_counted(&hkm_span_surplus.given) == DIRTY_EACH, "%lu", hkm_counted(&hkm_span_surplus.given));
 	hkm_span_purge(next_tick_of_clock(hkm_os_now_ms) - 1, SIZE_MAX);
 	require(hkm_counted(&hkm_span_aged.given) == 2 * DIRTY_EACH, "%lu", hkm_counted(&hkm_span_aged.given));
 	take(&spans[0], HKM_SUPERSLAB_SLICES - 1);
-	require(hkm_counted(&hkm_span_aged.again) + hkm_counted(&hkm_span_surplus.again) > 0, "it is not");
+	require(hkm_counted(&hkm_span_aged.again) + hkm_counted(&hkm_span_surplus.again) == DIRTY_EACH, "it is not");
 	give(&spans[0]);
 	take(&spans[0], HKM_SUPERSLAB_SLICES - 1);
 	require(hkm_counted(&hkm_span_aged.reused) >= DIRTY_EACH, "%lu reused", hkm_counted(&hkm_span_aged.reused));
@@ -385,6 +386,17 @@ ISOLATED(slices_given_back_too_soon_are_regretted)
 	give(&spans[0]);
 	purge_all();
 	require(hkm_counted(&hkm_span_aged.given) == 2 * DIRTY_EACH, "a trim counts");
+}
+
+/* The first that goes is a surplus, as it is where a heap shrinks before anything has come of age. */
+ISOLATED(a_surplus_is_regretted_before_anything_was_aged)
+{
+	hkm_regret_set_delay(1000);
+	leave_three_dirty();
+	hkm_span_note_time(hkm_os_now_ms());
+	hkm_span_purge(0, 0);
+	take(&spans[0], HKM_SUPERSLAB_SLICES - 1);
+	require(hkm_counted(&hkm_span_surplus.again) == DIRTY_EACH, "%lu", hkm_counted(&hkm_span_surplus.again));
 }
 
 ISOLATED(fresh_superslabs_are_populated)
@@ -499,6 +511,7 @@ int main(void)
 		cmocka_unit_test(memory_that_cannot_be_purged_stays_dirty_and_nothing_hangs),
 		cmocka_unit_test(what_is_asked_for_in_time_is_regretted),
 		cmocka_unit_test(slices_given_back_too_soon_are_regretted),
+		cmocka_unit_test(a_surplus_is_regretted_before_anything_was_aged),
 		cmocka_unit_test(fresh_superslabs_are_populated),
 		cmocka_unit_test(only_spans_with_a_kind_are_visited),
 		cmocka_unit_test(threads_share_superslabs),
