@@ -25,6 +25,8 @@
 #define UNREST_MOST 10.0
 #define UNREST_MEMORY 16
 #define CERTAINTY 2.5        /* standard deviations */
+#define INCIDENT 4.0          /* times the control: no counted change costs so much; the program does something else */
+#define INCIDENTS_MOST 2u     /* windows in a trial that are passed over for it */
 #define COUNTED_LEAST 2u     /* windows of a trial before what was counted and what is measured decide */
 
 /* Credit, in windows of the control's objective. */
@@ -332,7 +334,7 @@ static void begin_trial(struct hkm_learner *learner, uint64_t now_ms, struct hkm
 	learner->trials++;
 	learner->tried = (struct hkm_level){ 0 };
 	learner->debit = 0;
-	learner->debit_windows = 0;
+	learner->debit_windows = learner->incidents = 0;
 	settle(learner, now_ms);
 	learner->trial_began_ms = now_ms;
 	decide(learner, decision, HKM_EVENT_TRY, learner->trial.why);
@@ -493,6 +495,18 @@ void hkm_learner_start(struct hkm_learner *learner, const struct hkm_learn_setti
 		freeze(learner, now_ms);
 }
 
+/* A heap that shrinks, or grows again, costs many times what a window does, whatever is on trial, and has a window or two.
+ * A trial of what is counted does not end with it. */
+static bool is_incident(struct hkm_learner *learner, const struct hkm_period *window)
+{
+	if (learner->state != HKM_CANARY || !learner->trial.counted || learner->incidents >= INCIDENTS_MOST)
+		return false;
+	if (learner->control.mean <= 0 || window->objective <= INCIDENT * learner->control.mean)
+		return false;
+	learner->incidents++;
+	return true;
+}
+
 /* Whether the trial under way ends here. What moves blocks costs at first, whatever comes after. */
 static bool fails(struct hkm_learner *learner, const struct hkm_period *window, bool settling)
 {
@@ -561,6 +575,8 @@ bool hkm_learner_step(struct hkm_learner *learner, const struct hkm_period *wind
 	}
 	bool settling = learner->settle > 0 || window->now_ms < learner->settle_until_ms;
 	learner->settle -= learner->settle > 0;
+	if (is_incident(learner, window))
+		return false;
 	if (fails(learner, window, settling))
 		return end_trial(learner, window->now_ms, false, "it costs too much", policy, decision);
 	if (settling) {

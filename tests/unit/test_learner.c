@@ -987,18 +987,35 @@ ISOLATED(what_happens_in_the_window_after_a_thaw_is_evidence)
 	require(plant.policy.dirty_bytes >= 256 * MIB, "dirty_bytes %lu after %u thaws", plant.policy.dirty_bytes, plant.thaws);
 }
 
-/* A delay that is too short; and in the first window of the trial that counts, something costs a thousand times as much. */
+/* A delay that is too short; and in so many windows of the first trial, something costs a thousand times as much. */
+static unsigned strikes;
+
 static void struck_plant(struct plant *plant)
 {
 	delay_plant(plant);
-	if (plant->tries == 1 && plant->rollbacks == 0)
+	if (plant->tries == 1 && plant->rollbacks == 0 && plant->keeps == 0 && strikes > 0) {
 		plant->window.slow_ns *= 1000;
+		strikes--;
+	}
+}
+
+ISOLATED(a_trial_of_what_is_counted_outlives_an_incident)
+{
+	struct plant plant;
+
+	strikes = 2;
+	start_plant(&plant, struck_plant, 0.01);
+	for (unsigned i = 0; i < ENOUGH && plant.keeps + plant.rollbacks == 0; i++)
+		run_windows(&plant, 1);
+	require(strikes == 0, "the plant is no task");
+	require(plant.keeps == 1, "%u rollbacks", plant.rollbacks);
 }
 
 ISOLATED(a_trial_does_not_pay_for_what_happens_meanwhile)
 {
 	struct plant plant;
 
+	strikes = 100;
 	start_plant(&plant, struck_plant, 0.01);
 	run_windows(&plant, 20);
 	require(plant.rollbacks == 1, "the plant is no task: %u rollbacks", plant.rollbacks);
@@ -1146,6 +1163,7 @@ int main(void)
 		cmocka_unit_test(a_state_lasts_since_the_start),
 		cmocka_unit_test(a_wrong_profile_is_left),
 		cmocka_unit_test(what_happens_in_the_window_after_a_thaw_is_evidence),
+		cmocka_unit_test(a_trial_of_what_is_counted_outlives_an_incident),
 		cmocka_unit_test(a_trial_does_not_pay_for_what_happens_meanwhile),
 		cmocka_unit_test(trials_cost_no_more_than_their_share),
 		cmocka_unit_test(a_policy_published_by_hand_is_the_new_base),
