@@ -40,6 +40,8 @@ static struct range *oldest, *newest;
 static hkm_counter live_bytes, live_count, kept_bytes, kept_count, hits, misses, remaps, purged_bytes, huge_bytes,
 	probed_bytes, probe_ns;
 struct hkm_regret hkm_big_aged, hkm_big_surplus;
+static _Atomic size_t refused_at; /* bytes live and kept when the system refused a mapping; 0: it did not refuse the last one. Relaxed: a value
+				   * of its own */
 static size_t lowest_kept; /* fewest bytes kept since then: so many were not needed */
 static uint64_t lowest_since_ms;
 
@@ -432,6 +434,21 @@ static struct range *take_grown(const struct hkm_policy *policy, size_t size, hk
 	return range;
 }
 
+static void note_refusal(bool refused)
+{
+	size_t bytes = refused ? hkm_counted(&live_bytes) + hkm_counted(&kept_bytes) : 0;
+	if (refused || HKM_UNLIKELY(atomic_load_explicit(&refused_at, memory_order_relaxed) != 0))
+		atomic_store_explicit(&refused_at, bytes, memory_order_relaxed);
+}
+
+/* Where the system has refused memory, half of what there was then is left to others: the program's own mappings, the
+ * stack of a new thread. */
+static size_t most_kept(const struct hkm_policy *policy)
+{
+	size_t refused = atomic_load_explicit(&refused_at, memory_order_relaxed);
+	return hkm_min(policy->big_cache_bytes, refused != 0 ? refused / 2 : SIZE_MAX);
+}
+
 /* A fresh mapping; NULL: no memory. */
 static struct range *take_new(const struct hkm_policy *policy, size_t size, size_t alignment, hkm_hints hints)
 {
@@ -444,6 +461,7 @@ static struct range *take_new(const struct hkm_policy *policy, size_t size, size
 		alignment = hkm_max(alignment, HUGE_PAGE);
 	range->size = size;
 	range->start = hkm_os_map_aligned(size, alignment);
+	note_refusal(range->start == NULL);
 	if (range->start == NULL) {
 		hkm_meta_free(range, sizeof *range);
 		return NULL;
@@ -516,7 +534,7 @@ bool hkm_big_free(const struct hkm_policy *policy, void *pointer)
 	}
 	hkm_lock_release(&hkm_big_lock);
 	if (range != NULL && keeps)
-		purge(0, policy->big_cache_bytes, true);
+		purge(0, most_kept(policy), true);
 	else if (range != NULL)
 		release_at_once(range);
 	return range != NULL;

@@ -52,7 +52,7 @@ static struct superslab *buckets[HKM_SUPERSLAB_SLICES + 1];
 static uint64_t bucket_bits; /* bit n-1: buckets[n] is not empty */
 static struct superslab *dirty_head, *dirty_tail;
 static size_t lowest_unmapped; /* no superslab below is unmapped and usable */
-static bool map_refused;       /* the system refused the last superslab asked for: it may refuse what is unmapped now, too */
+static size_t refused_at; /* superslabs that were mapped when the system refused another; 0: it did not refuse the last one */
 static hkm_counter mapped_count, free_count, dirty_count, purged_bytes;
 static hkm_counter oldest_dirty_ms; /* of the queue's head; 0: empty */
 
@@ -283,7 +283,7 @@ static struct superslab *superslab_map(void)
 {
 	for (unsigned tries = 0; tries < FOREIGN_TRIES; lowest_unmapped++) {
 		if (lowest_unmapped == window.ready && !window_grow()) {
-			map_refused = true;
+			refused_at = hkm_counted(&mapped_count);
 			return NULL;
 		}
 		struct superslab *superslab = &window.superslabs[lowest_unmapped];
@@ -295,8 +295,8 @@ static struct superslab *superslab_map(void)
 			tries++;
 			continue;
 		}
-		map_refused = error != 0;
-		if (map_refused)
+		refused_at = error != 0 ? hkm_counted(&mapped_count) : 0;
+		if (error != 0)
 			return NULL;
 		lowest_unmapped++;
 		superslab->mapped = true;
@@ -573,7 +573,8 @@ size_t hkm_span_purge(uint64_t before_ms, size_t keep_bytes)
 		/* What could not be purged in this call is not tried again. */
 		if (superslab != NULL && dirty_since_ms(superslab) > started)
 			wanted = false;
-		bool unmaps = !map_refused || before_ms == UINT64_MAX;
+		/* The system may refuse what is unmapped, too; but others may need the addresses. */
+		bool unmaps = before_ms == UINT64_MAX || hkm_counted(&mapped_count) > refused_at / 2;
 		if (wanted && unmaps && superslab->free == HKM_ALL_SLICES && hkm_counted(&mapped_count) > 1) {
 			note_purge(count_bits(superslab->dirty), aged, before_ms, started);
 			bytes += count_bits(superslab->dirty) * HKM_SLICE_SIZE;

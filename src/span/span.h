@@ -150,8 +150,9 @@ void hkm_span_shrink(struct hkm_slab *slab, size_t slices);
 
 /* Gives free resident slices back to the system, superslab by superslab, in the order in which their first slice
  * became free: of all superslabs where that was before `before_ms`, and then until no more than `keep_bytes` are
- * left. Empty superslabs are unmapped, but once the system has refused one by before_ms UINT64_MAX only. If another
- * thread is purging, only before_ms UINT64_MAX waits for it. Result: bytes given back. */
+ * left. Empty superslabs are unmapped; but once the system has refused one, only before_ms UINT64_MAX unmaps more than half
+ * of those that there were. If another thread is purging, only before_ms UINT64_MAX waits for it. Result: bytes given
+ * back. */
 size_t hkm_span_purge(uint64_t before_ms, size_t keep_bytes);
 
 /* Bytes that purging would give back now (read without the lock: advice). */

@@ -98,6 +98,15 @@ static void check_refusals(void)
 	}
 }
 
+/* What was freed is not kept from the program's own mappings, the stack of a new thread, say. */
+static void check_room_for_others(enum block_kind kind, size_t size)
+{
+	void *mapping = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	require(mapping != MAP_FAILED, "%s: all is freed, but no %zu KiB can be mapped", kind_name(kind), size / KIB);
+	munmap(mapping, size);
+}
+
 /* The whole life: full, refused, intact, free, full again. */
 static void exhaust(enum block_kind kind, size_t room)
 {
@@ -116,6 +125,7 @@ static void exhaust(enum block_kind kind, size_t room)
 		kind_name(kind), first / KIB, second / KIB);
 	check_all(table, second_count);
 	free_all(table, second_count);
+	check_room_for_others(kind, room / 4);
 }
 
 /* ---- Limits ----------------------------------------------------------------------- */
