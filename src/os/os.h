@@ -63,6 +63,9 @@ uint64_t hkm_os_now_ms(void);
 /* Bytes of physical memory. */
 size_t hkm_os_physical_memory(void);
 
+/* Bytes of address space that the process may have (RLIMIT_AS); SIZE_MAX: no limit. */
+size_t hkm_os_address_limit(void);
+
 /* A number that differs between runs; not for cryptography. */
 uint64_t hkm_os_random(void);
 

@@ -202,6 +202,15 @@ size_t hkm_os_physical_memory(void)
 	return (size_t)info.totalram * info.mem_unit;
 }
 
+size_t hkm_os_address_limit(void)
+{
+	struct rlimit limit;
+	int saved = errno; /* the bare call: as above */
+	bool known = syscall(SYS_prlimit64, 0, RLIMIT_AS, NULL, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
+	errno = saved;
+	return known ? limit.rlim_cur : SIZE_MAX;
+}
+
 uint64_t hkm_os_random(void)
 {
 	uint64_t value = hkm_os_now_ms();

@@ -5,8 +5,12 @@
 
 #include "core/meta.h"
 #include "core/options.h"
+#include "os/os.h"
 
+#define IDLE_SHARE 8u            /* of the address space, where that is limited, at most so much lies idle in one layer */
 #define KEPT_SPAN_BYTES 131072u /* pools of blocks from this size up keep no empty spans: docs/design/thread-caches.md */
+
+static size_t most_idle = SIZE_MAX; /* bytes; constant after the start */
 
 struct hkm_lock hkm_policy_lock;
 struct hkm_reader hkm_guest;
@@ -97,6 +101,8 @@ static void sanitize(struct hkm_policy *policy)
 		policy->dynamic_size[i] = legal_dynamic_size(policy->dynamic_size[i]);
 	if (policy->dynamic_size[0] == policy->dynamic_size[1])
 		policy->dynamic_size[1] = 0;
+	policy->big_cache_bytes = hkm_min(policy->big_cache_bytes, most_idle);
+	policy->dirty_bytes = hkm_min(policy->dirty_bytes, most_idle);
 }
 
 uint64_t hkm_policy_replace(const struct hkm_policy *policy)
@@ -167,6 +173,8 @@ void hkm_policy_start(void)
 {
 	struct hkm_policy *policy = &first;
 	policy->generation = 1;
+	size_t limit = hkm_os_address_limit();
+	most_idle = limit != SIZE_MAX ? limit / IDLE_SHARE : SIZE_MAX;
 #define HKM_POLICY_FIELD(option, member) policy->member = (__typeof__(policy->member))hkm_options.option;
 #include "policy/fields.def"
 	for (unsigned class = 0; class < HKM_ACE_CLASSES; class++) {

@@ -432,6 +432,31 @@ static void lives_under_ulimit(void **state)
 		run_in_child(exhaust_started, &all_kinds[i], CHILD_SECONDS);
 }
 
+/* Blocks of three fifths of the address space are freed, and then the program maps as much itself: nobody has been refused
+ * anything before. */
+static void free_and_map(const void *argument)
+{
+	const enum block_kind *kind = argument;
+	struct random_source random = { 51 };
+	size_t room = started_limit / 5 * 3;
+	size_t count = 0;
+
+	for (size_t bytes = 0; bytes < room; bytes += table[count++].size) {
+		table[count].size = next_size(&random, *kind);
+		table[count].start = malloc(table[count].size);
+		require(table[count].start != NULL, "%s: no memory after %zu bytes", kind_name(*kind), bytes);
+	}
+	free_all(table, count);
+	check_room_for_others(*kind, room);
+}
+
+static void leaves_room_under_ulimit(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < 4; i++)
+		run_in_child(free_and_map, &all_kinds[i], CHILD_SECONDS);
+}
+
 int main(int argument_count, char **arguments)
 {
 	const struct CMUnitTest tests[] = {
@@ -446,6 +471,7 @@ int main(int argument_count, char **arguments)
 	};
 	const struct CMUnitTest started_tests[] = {
 		cmocka_unit_test(lives_under_ulimit),
+		cmocka_unit_test(leaves_room_under_ulimit),
 	};
 
 	if (argument_count > 2 && strcmp(arguments[1], "--started") == 0) {
