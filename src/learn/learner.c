@@ -27,6 +27,8 @@
 #define CERTAINTY 2.5        /* standard deviations */
 #define INCIDENT 4.0          /* times the control: no counted change costs so much; the program does something else */
 #define INCIDENTS_MOST 2u     /* windows in a trial that are passed over for it */
+#define ARRIVING 0.9          /* windows get cheaper by more than this while blocks move */
+#define ARRIVING_MOST 6u      /* windows to wait for that */
 #define COUNTED_LEAST 2u     /* windows of a trial before what was counted and what is measured decide */
 
 /* Credit, in windows of the control's objective. */
@@ -334,7 +336,7 @@ static void begin_trial(struct hkm_learner *learner, uint64_t now_ms, struct hkm
 	learner->trials++;
 	learner->tried = (struct hkm_level){ 0 };
 	learner->debit = 0;
-	learner->debit_windows = learner->incidents = 0;
+	learner->debit_windows = learner->incidents = learner->arriving = 0;
 	settle(learner, now_ms);
 	learner->trial_began_ms = now_ms;
 	decide(learner, decision, HKM_EVENT_TRY, learner->trial.why);
@@ -507,6 +509,19 @@ static bool is_incident(struct hkm_learner *learner, const struct hkm_period *wi
 	return true;
 }
 
+/* Where blocks move to other spans, windows cost until they have arrived, and get cheaper one after the other. How long that
+ * takes is the program's affair. `previous`: the objective of the window before. */
+static bool is_arriving(struct hkm_learner *learner, const struct hkm_period *window, double previous)
+{
+	if (learner->state != HKM_CANARY || !learner->trial.moves || learner->arriving >= ARRIVING_MOST)
+		return false;
+	learner->arriving++;
+	if (window->objective < ARRIVING * previous)
+		return true;
+	learner->arriving = ARRIVING_MOST;
+	return false;
+}
+
 /* Whether the trial under way ends here. What moves blocks costs at first, whatever comes after. */
 static bool fails(struct hkm_learner *learner, const struct hkm_period *window, bool settling)
 {
@@ -559,6 +574,7 @@ bool hkm_learner_step(struct hkm_learner *learner, const struct hkm_period *wind
 	}
 	if (window->operations < LEAST_OPERATIONS)
 		return false;
+	double previous = learner->objective;
 	learner->objective = window->objective;
 	hkm_actuators_see(&learner->actuators, window);
 	if (learner->windows < learner->rest_until_window)
@@ -575,7 +591,7 @@ bool hkm_learner_step(struct hkm_learner *learner, const struct hkm_period *wind
 	}
 	bool settling = learner->settle > 0 || window->now_ms < learner->settle_until_ms;
 	learner->settle -= learner->settle > 0;
-	if (is_incident(learner, window))
+	if (is_incident(learner, window) || (!settling && is_arriving(learner, window, previous)))
 		return false;
 	if (fails(learner, window, settling))
 		return end_trial(learner, window->now_ms, false, "it costs too much", policy, decision);

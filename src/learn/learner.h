@@ -81,6 +81,7 @@ struct hkm_learner {
 	double debit;                  /* what the one under way has cost */
 	unsigned debit_windows;
 	unsigned incidents;            /* windows of it that were passed over */
+	unsigned arriving;             /* windows of it in which blocks still moved; as many as may be: they have arrived */
 	double noise;                  /* of J from window to window under one policy, as a share of it */
 	double unrest;                 /* the same over a longer time, and what happened now and then included */
 	unsigned settle;               /* windows to let pass at least before counting */

@@ -643,6 +643,31 @@ ISOLATED(an_odd_size_gets_a_class_of_its_own)
 	check_converged(&plant);
 }
 
+/* The same, but until the blocks are where they fit, a window costs more: 64 times as much at first, each time half of that. */
+static double moving_cost;
+
+static void moving_plant(struct plant *plant)
+{
+	bool fits = plant->policy.dynamic_size[0] != 0 || plant->policy.dynamic_size[1] != 0;
+
+	odd_plant(plant);
+	moving_cost = fits ? moving_cost / 2 : 128;
+	plant->window.processor_ns = plant->window.operations * 100;
+	if (fits)
+		plant->window.slow_ns *= 1 + moving_cost;
+}
+
+ISOLATED(a_class_is_not_judged_before_the_blocks_have_moved)
+{
+	struct plant plant;
+
+	start_plant(&plant, moving_plant, 0.01);
+	for (unsigned i = 0; i < ENOUGH && plant.keeps + plant.rollbacks == 0; i++)
+		run_windows(&plant, 1);
+	require(plant.keeps == 1 && plant.policy.dynamic_size[0] + plant.policy.dynamic_size[1] == 4112, "%u rollbacks",
+		plant.rollbacks);
+}
+
 /* 100 MiB lie idle for as long as the delay; giving them back sooner saves 16 ns an allocation by the objective, and costs
  * 5 ns of the program's time. */
 static double work_ns; /* the program's processor time per allocation */
@@ -1147,6 +1172,7 @@ int main(void)
 		cmocka_unit_test(messages_promise_what_is_counted),
 		cmocka_unit_test(messages_stay_within_their_bounds),
 		cmocka_unit_test(an_odd_size_gets_a_class_of_its_own),
+		cmocka_unit_test(a_class_is_not_judged_before_the_blocks_have_moved),
 		cmocka_unit_test(memory_is_saved_where_it_costs_the_program_little),
 		cmocka_unit_test(memory_is_not_saved_where_it_slows_the_program_down),
 		cmocka_unit_test(what_nobody_would_notice_is_not_tried),
