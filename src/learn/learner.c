@@ -25,10 +25,10 @@
 #define UNREST_MOST 10.0
 #define UNREST_MEMORY 16
 #define CERTAINTY 2.5        /* standard deviations */
-#define INCIDENT 4.0          /* times the control: no counted change costs so much; the program does something else */
-#define INCIDENTS_MOST 2u     /* windows in a trial that are passed over for it */
-#define ARRIVING 0.9          /* windows get cheaper by more than this while blocks move */
-#define ARRIVING_MOST 6u      /* windows to wait for that */
+#define INCIDENT 4.0         /* times the control: no counted change costs so much; the program does something else */
+#define INCIDENTS_MOST 2u    /* windows in a trial that are passed over for it */
+#define ARRIVING 0.9         /* windows get cheaper by more than this while blocks move */
+#define ARRIVING_MOST 6u     /* windows to wait for that */
 #define COUNTED_LEAST 2u     /* windows of a trial before what was counted and what is measured decide */
 
 /* Credit, in windows of the control's objective. */
@@ -199,8 +199,9 @@ static void enter_state(struct hkm_learner *learner, enum hkm_learner_state stat
 {
 	learner->state = state;
 	learner->state_since_ms = now_ms;
-	learner->looking = false;
 }
+
+static const struct hkm_decision nothing_decided = { .event = HKM_EVENT_NONE, .objective_after = -1 };
 
 static void decide(struct hkm_learner *learner, struct hkm_decision *decision, enum hkm_event event, const char *why)
 {
@@ -346,7 +347,7 @@ static void begin_trial(struct hkm_learner *learner, uint64_t now_ms, struct hkm
 
 bool hkm_learner_look(struct hkm_learner *learner, uint64_t now_ms, struct hkm_policy *policy, struct hkm_decision *decision)
 {
-	*decision = (struct hkm_decision){ .event = HKM_EVENT_NONE, .objective_after = -1 };
+	*decision = nothing_decided;
 	if (!hkm_actuators_search(&learner->actuators, &learner->base, &learner->search, &learner->trial))
 		return false;
 	learner->looking = false;
@@ -564,9 +565,9 @@ void hkm_learner_adopt(struct hkm_learner *learner, const struct hkm_policy *pol
 bool hkm_learner_step(struct hkm_learner *learner, const struct hkm_period *window, struct hkm_policy *policy,
 		      struct hkm_decision *decision)
 {
-	*decision = (struct hkm_decision){ .event = HKM_EVENT_NONE, .objective_after = -1 };
+	*decision = nothing_decided;
+	HKM_ASSERT(!learner->looking);
 	learner->windows++;
-	learner->looking = false;
 	/* Before anything about this window can matter: it may be an idle one. */
 	if (learner->rest_until_window != 0 && learner->windows >= learner->rest_until_window) {
 		learner->rest_until_window = 0;

@@ -7,7 +7,7 @@
 #include "core/options.h"
 #include "os/os.h"
 
-#define IDLE_SHARE 8u            /* of the address space, where that is limited, at most so much lies idle in one layer */
+#define IDLE_SHARE 8u           /* of the address space, where that is limited, at most so much lies idle in one layer */
 #define KEPT_SPAN_BYTES 131072u /* pools of blocks from this size up keep no empty spans: docs/design/thread-caches.md */
 
 static size_t most_idle = SIZE_MAX; /* bytes; constant after the start */

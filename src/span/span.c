@@ -574,8 +574,8 @@ size_t hkm_span_purge(uint64_t before_ms, size_t keep_bytes)
 		if (superslab != NULL && dirty_since_ms(superslab) > started)
 			wanted = false;
 		/* The system may refuse what is unmapped, too; but others may need the addresses. */
-		bool unmaps = before_ms == UINT64_MAX || hkm_counted(&mapped_count) > refused_at / 2;
-		if (wanted && unmaps && superslab->free == HKM_ALL_SLICES && hkm_counted(&mapped_count) > 1) {
+		size_t stay_mapped = before_ms == UINT64_MAX ? 1 : hkm_max(1, refused_at / 2);
+		if (wanted && superslab->free == HKM_ALL_SLICES && hkm_counted(&mapped_count) > stay_mapped) {
 			note_purge(count_bits(superslab->dirty), aged, before_ms, started);
 			bytes += count_bits(superslab->dirty) * HKM_SLICE_SIZE;
 			superslab_unmap(superslab);
