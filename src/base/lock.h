@@ -1,7 +1,7 @@
 /* lock.h - a mutex of one word that never allocates and survives fork.
  *
  * State: 0 free, 1 held, 2 held and somebody sleeps (Drepper, "Futexes Are Tricky", mutex 2).
- * Locks are taken in the order of this list; fork takes all of them in it (heap/heap.c):
+ * Locks are taken in the order of this list; fork takes all of them in it (heap/fork.c):
  *
  *   registry (heap/heap.c)  ->  a heap's lock, or the guest's  ->  pool of an L1 class  ->  big cache
  *     ->  purging  ->  spans  ->  policy  ->  sites  ->  metadata

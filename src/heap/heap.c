@@ -1,4 +1,4 @@
-/* heap.c - heaps come, go, are adopted, keep house and survive fork; see heap.h. */
+/* heap.c - heaps come, go, are adopted and keep house; see heap.h. */
 #include "heap/heap.h"
 
 #include <pthread.h>
@@ -7,6 +7,7 @@
 #include "big/big.h"
 #include "core/meta.h"
 #include "core/options.h"
+#include "heap/registry.h"
 #include "learn/profile.h"
 #include "os/os.h"
 #include "sites/sites.h"
@@ -20,25 +21,21 @@
 /* Nobody may enter these three: `enterable` stays false. All zero, so that no page of them need be there. */
 _Alignas(HKM_HEAP_ALIGNMENT) struct hkm_heap hkm_no_heap;
 _Alignas(HKM_HEAP_ALIGNMENT) struct hkm_heap hkm_ended_heap;
-/* Stands for the heap that a thread is just making or giving up. */
-static _Alignas(HKM_HEAP_ALIGNMENT) struct hkm_heap starting_heap;
+_Alignas(HKM_HEAP_ALIGNMENT) struct hkm_heap hkm_starting_heap;
 
 _Thread_local struct hkm_heap *hkm_tls_heap = &hkm_no_heap;
 
-/* Guards the three lists below, and starting the process. */
-static struct hkm_lock registry_lock;
+struct hkm_lock hkm_registry_lock;
 static _Atomic(struct hkm_heap *) all_heaps; /* read without the lock, too: heaps are only ever added */
-static struct hkm_heap *abandoned_heaps;
+struct hkm_heap *hkm_abandoned_heaps;
 static hkm_counter active_heaps; /* written under the lock, read by anyone */
 static bool started;
-static struct hkm_heap *long_lived_heap; /* see hkm_heap_alloc_long_lived; written while the process starts */
+struct hkm_heap *hkm_long_lived_heap;
 
 static pthread_key_t thread_key;
 static pthread_once_t fork_hooks = PTHREAD_ONCE_INIT;
 
-/* A child of fork: a slab that another thread was just freeing into counts one block more than is true, which
- * costs at most that slab; the checks of the debug build would call it broken. */
-static bool is_forked;
+bool hkm_is_forked;
 
 _Atomic uint64_t hkm_window_end_ms = UINT64_MAX;
 static bool metered; /* written while the process starts */
@@ -46,8 +43,7 @@ static bool metered; /* written while the process starts */
 /* When idle pools are looked for next. */
 static _Atomic uint64_t next_idle_ms;
 
-/* Counts malloc_trim calls; heaps compare it with what they have followed. */
-static _Atomic uint64_t trim_requests;
+_Atomic uint64_t hkm_trim_requests;
 
 struct hkm_heap *hkm_heap_first(void)
 {
@@ -104,7 +100,7 @@ void hkm_heap_leave(struct hkm_heap *heap)
 			hkm_span_purge(0, bound / 2);
 		}
 	}
-	if (HAKMEM_DEBUG && !is_forked && ++heap->debug_leaves % 32 == 0)
+	if (HAKMEM_DEBUG && !hkm_is_forked && ++heap->debug_leaves % 32 == 0)
 		hkm_tiny_check(heap);
 	hkm_lock_release_quietly(&heap->reader.lock);
 	if (HKM_UNLIKELY(heap->metered))
@@ -158,7 +154,7 @@ static void tick(struct hkm_heap *heap, const struct hkm_policy *policy, uint64_
 	hkm_regret_set_delay(delay);
 	if (HKM_UNLIKELY(heap->metered))
 		hkm_meter_exact(&heap->meter);
-	uint64_t requests = atomic_load_explicit(&trim_requests, memory_order_relaxed);
+	uint64_t requests = atomic_load_explicit(&hkm_trim_requests, memory_order_relaxed);
 	hkm_remote_receive(heap);
 	hkm_remote_send_all(heap);
 	hkm_tiny_decay(heap);
@@ -245,14 +241,14 @@ static struct hkm_heap *heap_new(void)
 	return heap;
 }
 
-static void abandon(struct hkm_heap *heap)
+void hkm_heap_abandon(struct hkm_heap *heap)
 {
 	/* seq_cst: see send in tiny/remote.c. */
 	atomic_store_explicit(&heap->abandoned, true, memory_order_seq_cst);
 	heap->empty_slabs_kept = 0; /* until it is adopted */
 	hkm_count(&active_heaps, (uint64_t)-1);
-	heap->next_abandoned = abandoned_heaps;
-	abandoned_heaps = heap;
+	heap->next_abandoned = hkm_abandoned_heaps;
+	hkm_abandoned_heaps = heap;
 }
 
 /* Runs at the end of a thread (pthread key). A free that comes later finds no heap and goes home one by one;
@@ -268,13 +264,13 @@ static void thread_exit(void *value)
 	hkm_tiny_close(heap);
 	hkm_tiny_release_empty(heap, 0);
 	hkm_heap_leave(heap);
-	hkm_tls_heap = &starting_heap; /* while this thread holds the registry lock */
-	hkm_lock_acquire(&registry_lock);
+	hkm_tls_heap = &hkm_starting_heap; /* while this thread holds the registry lock */
+	hkm_lock_acquire(&hkm_registry_lock);
 	hkm_lock_acquire_quiet(&heap->reader.lock);
-	abandon(heap);
+	hkm_heap_abandon(heap);
 	hkm_remote_receive(heap);
 	hkm_lock_release(&heap->reader.lock);
-	hkm_lock_release(&registry_lock);
+	hkm_lock_release(&hkm_registry_lock);
 	hkm_tls_heap = &hkm_ended_heap;
 }
 
@@ -284,9 +280,9 @@ static void start_sites(void)
 	if (!hkm_sites_start())
 		return;
 	hkm_bins_divert();
-	long_lived_heap = heap_new();
-	if (long_lived_heap != NULL)
-		atomic_store_explicit(&long_lived_heap->abandoned, true, memory_order_relaxed);
+	hkm_long_lived_heap = heap_new();
+	if (hkm_long_lived_heap != NULL)
+		atomic_store_explicit(&hkm_long_lived_heap->abandoned, true, memory_order_relaxed);
 }
 
 /* Called with the registry lock held. */
@@ -330,16 +326,16 @@ static void install_fork_hooks(void)
 
 HKM_SLOW static struct hkm_heap *heap_acquire(void)
 {
-	hkm_tls_heap = &starting_heap;
+	hkm_tls_heap = &hkm_starting_heap;
 	/* Before the lock is held for the first time: a child that was forked without the hooks could find it so. Such a child
 	 * runs them again, if another thread was at it (glibc's pthread_once). What they allocate comes from the reserve. */
 	pthread_once(&fork_hooks, install_fork_hooks);
-	hkm_lock_acquire(&registry_lock);
+	hkm_lock_acquire(&hkm_registry_lock);
 	if (!started)
 		start_process();
-	struct hkm_heap *heap = abandoned_heaps;
+	struct hkm_heap *heap = hkm_abandoned_heaps;
 	if (heap != NULL) {
-		abandoned_heaps = heap->next_abandoned;
+		hkm_abandoned_heaps = heap->next_abandoned;
 		hkm_lock_acquire_quiet(&heap->reader.lock);
 		atomic_store_explicit(&heap->abandoned, false, memory_order_relaxed);
 		hkm_lock_release(&heap->reader.lock);
@@ -348,7 +344,7 @@ HKM_SLOW static struct hkm_heap *heap_acquire(void)
 	}
 	if (heap != NULL)
 		hkm_count(&active_heaps, 1);
-	hkm_lock_release(&registry_lock);
+	hkm_lock_release(&hkm_registry_lock);
 	hkm_tls_heap = heap != NULL ? heap : &hkm_no_heap;
 	if (heap == NULL)
 		return NULL;
@@ -369,7 +365,7 @@ struct hkm_heap *hkm_heap_get(void)
 {
 	struct hkm_heap *heap = hkm_tls_heap;
 	if (HKM_LIKELY(heap != &hkm_no_heap && heap != &hkm_ended_heap))
-		return heap != &starting_heap ? heap : NULL;
+		return heap != &hkm_starting_heap ? heap : NULL;
 	return heap_acquire();
 }
 
@@ -401,7 +397,7 @@ static void *pop_long_lived(struct hkm_heap *heap, unsigned class)
 
 void *hkm_heap_alloc_long_lived(struct hkm_heap *caller, size_t size)
 {
-	struct hkm_heap *heap = long_lived_heap;
+	struct hkm_heap *heap = hkm_long_lived_heap;
 	if (heap == NULL)
 		return NULL;
 	hkm_heap_guard(caller, true);
@@ -410,186 +406,4 @@ void *hkm_heap_alloc_long_lived(struct hkm_heap *caller, size_t size)
 	hkm_lock_release(&heap->reader.lock);
 	hkm_heap_guard(caller, false);
 	return block;
-}
-
-/* ---- malloc_trim --------------------------------------------------------------------------------------- */
-
-/* Of heaps whose threads sleep, and will not follow the request: all but what their fast paths work on. */
-static size_t trim_sleepers(const struct hkm_heap *own)
-{
-	size_t bytes = 0;
-	uint64_t now = hkm_os_now_ms();
-	for (struct hkm_heap *heap = hkm_heap_first(); heap != NULL; heap = heap->next_heap) {
-		if (heap == own || !hkm_heap_is_asleep(heap, now) || !hkm_lock_try(&heap->reader.lock))
-			continue;
-		if (!atomic_load_explicit(&heap->abandoned, memory_order_relaxed)) {
-			hkm_remote_receive_for(heap);
-			bytes += hkm_tiny_trim_slabs(heap);
-		}
-		hkm_lock_release(&heap->reader.lock);
-	}
-	return bytes;
-}
-
-/* Of a heap without a thread. */
-static size_t trim_abandoned(struct hkm_heap *heap)
-{
-	hkm_lock_acquire_quiet(&heap->reader.lock);
-	hkm_remote_receive(heap);
-	hkm_ace_flush(heap, hkm_policy_read(&heap->reader)); /* a child of fork inherits full caches */
-	size_t bytes = hkm_tiny_trim(heap);
-	hkm_tiny_close(heap);
-	hkm_lock_release(&heap->reader.lock);
-	return bytes;
-}
-
-size_t hkm_heap_trim_all(void)
-{
-	size_t bytes = 0;
-	struct hkm_heap *own = hkm_heap_get();
-	if (own == NULL || !own->enterable)
-		return 0;
-	uint64_t request = 1 + atomic_fetch_add_explicit(&trim_requests, 1, memory_order_relaxed);
-	const struct hkm_policy *policy = hkm_heap_enter(own);
-	own->trim_generation = request;
-	hkm_remote_send_all(own);
-	hkm_remote_receive(own);
-	hkm_ace_flush(own, policy);
-	bytes += hkm_tiny_trim(own);
-	hkm_heap_leave(own);
-	hkm_heap_guard(own, true);
-	bytes += trim_sleepers(own);
-	hkm_lock_acquire(&registry_lock);
-	for (struct hkm_heap *heap = abandoned_heaps; heap != NULL; heap = heap->next_abandoned)
-		bytes += trim_abandoned(heap);
-	if (long_lived_heap != NULL)
-		bytes += trim_abandoned(long_lived_heap);
-	hkm_lock_release(&registry_lock);
-	bytes += hkm_pool_trim();
-	bytes += hkm_span_purge(UINT64_MAX, 0);
-	hkm_heap_guard(own, false);
-	/* Entered, so that fork waits for the ranges that are on no list meanwhile. */
-	hkm_heap_enter(own);
-	bytes += hkm_big_purge(UINT64_MAX, 0);
-	hkm_heap_leave(own);
-	return bytes;
-}
-
-/* ---- fork -------------------------------------------------------------------------------------------------- */
-
-/* The forking thread's heap, guarded while all locks are held: handlers of other libraries that run then, and
- * signal handlers, use the reserve. */
-static struct hkm_heap *forking_heap;
-
-/* Whether this fork is a signal handler's that has interrupted a slow path of its thread, which may hold any of the
- * locks: none is taken then, and the child may call async-signal-safe functions only, as anywhere (POSIX.1-2017, fork). */
-static bool fork_is_interrupting(void)
-{
-	struct hkm_heap *own = hkm_tls_heap;
-	return own == &starting_heap || own->fork_interrupts;
-}
-
-static bool fork_goes_without_locks(struct hkm_heap *own)
-{
-	if (own != NULL && !own->enterable)
-		own->fork_interrupts = true;
-	return fork_is_interrupting();
-}
-
-static bool fork_went_without_locks(void)
-{
-	bool interrupting = fork_is_interrupting();
-	if (interrupting && hkm_tls_heap != &starting_heap)
-		hkm_tls_heap->fork_interrupts = false;
-	return interrupting;
-}
-
-/* The C library's lock on its list of open files, which fork takes after these handlers and before its own malloc's locks:
- * whoever holds it may wait for a file whose holder allocates. So it comes before the locks here; it is recursive. Weak:
- * they are no part of the API. */
-extern void _IO_list_lock(void) __attribute__((weak));
-extern void _IO_list_unlock(void) __attribute__((weak));
-extern void _IO_list_resetlock(void) __attribute__((weak));
-
-void hkm_heap_fork_prepare(void)
-{
-	struct hkm_heap *own = hkm_heap_get();
-	if (fork_goes_without_locks(own))
-		return;
-	if (own != NULL)
-		hkm_heap_guard(own, true);
-	if (_IO_list_lock != NULL)
-		_IO_list_lock();
-	hkm_lock_acquire(&registry_lock);
-	forking_heap = own;
-	for (struct hkm_heap *heap = hkm_heap_first(); heap != NULL; heap = heap->next_heap)
-		hkm_lock_acquire_quiet(&heap->reader.lock);
-	hkm_lock_acquire(&hkm_guest.lock);
-	hkm_pool_lock_all();
-	hkm_lock_acquire(&hkm_big_lock);
-	hkm_lock_acquire(&hkm_purge_lock);
-	hkm_lock_acquire(&hkm_span_lock);
-	hkm_lock_acquire(&hkm_policy_lock);
-	hkm_lock_acquire(&hkm_sites_lock);
-	hkm_lock_acquire(&hkm_meta_lock);
-}
-
-void hkm_heap_fork_parent(void)
-{
-	if (fork_went_without_locks())
-		return;
-	struct hkm_heap *own = forking_heap;
-	hkm_lock_release(&hkm_meta_lock);
-	hkm_lock_release(&hkm_sites_lock);
-	hkm_lock_release(&hkm_policy_lock);
-	hkm_lock_release(&hkm_span_lock);
-	hkm_lock_release(&hkm_purge_lock);
-	hkm_lock_release(&hkm_big_lock);
-	hkm_pool_unlock_all();
-	hkm_lock_release(&hkm_guest.lock);
-	for (struct hkm_heap *heap = hkm_heap_first(); heap != NULL; heap = heap->next_heap)
-		hkm_lock_release(&heap->reader.lock);
-	hkm_lock_release(&registry_lock);
-	if (_IO_list_unlock != NULL)
-		_IO_list_unlock();
-	if (own != NULL)
-		hkm_heap_guard(own, false);
-}
-
-/* The thread of this heap does not exist here, and was copied at any moment outside a slow path. */
-static void orphan(struct hkm_heap *heap)
-{
-	heap->enterable = true;
-	hkm_remote_repair(heap);
-	hkm_ace_repair(heap);
-	hkm_tiny_close(heap);
-	abandon(heap);
-}
-
-void hkm_heap_fork_child(void)
-{
-	is_forked = true;
-	if (fork_went_without_locks())
-		return;
-	struct hkm_heap *own = forking_heap;
-	hkm_lock_reset(&hkm_meta_lock);
-	hkm_lock_reset(&hkm_sites_lock);
-	hkm_lock_reset(&hkm_policy_lock);
-	hkm_lock_reset(&hkm_span_lock);
-	hkm_lock_reset(&hkm_purge_lock);
-	hkm_lock_reset(&hkm_big_lock);
-	hkm_pool_reset_locks();
-	hkm_lock_reset(&hkm_guest.lock);
-	for (struct hkm_heap *heap = hkm_heap_first(); heap != NULL; heap = heap->next_heap) {
-		hkm_lock_reset(&heap->reader.lock);
-		if (heap != own && !atomic_load_explicit(&heap->abandoned, memory_order_relaxed))
-			orphan(heap);
-	}
-	hkm_lock_reset(&registry_lock);
-	hkm_learning.forked();
-	/* In a process with threads the C library has done so already; a count that it has set back is not to be counted down. */
-	if (_IO_list_resetlock != NULL)
-		_IO_list_resetlock();
-	if (own != NULL)
-		hkm_heap_guard(own, false);
 }

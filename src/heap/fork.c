@@ -1,0 +1,124 @@
+/* fork.c - every lock is taken before a fork, and the child has no thread but one; see heap.h. */
+#include "ace/ace.h"
+#include "big/big.h"
+#include "core/meta.h"
+#include "heap/registry.h"
+#include "sites/sites.h"
+#include "tiny/tiny.h"
+
+/* The forking thread's heap, guarded while all locks are held: handlers of other libraries that run then, and
+ * signal handlers, use the reserve. */
+static struct hkm_heap *forking_heap;
+
+/* Whether this fork is a signal handler's that has interrupted a slow path of its thread, which may hold any of the
+ * locks: none is taken then, and the child may call async-signal-safe functions only, as anywhere (POSIX.1-2017, fork). */
+static bool fork_is_interrupting(void)
+{
+	struct hkm_heap *own = hkm_tls_heap;
+	return own == &hkm_starting_heap || own->fork_interrupts;
+}
+
+static bool fork_goes_without_locks(struct hkm_heap *own)
+{
+	if (own != NULL && !own->enterable)
+		own->fork_interrupts = true;
+	return fork_is_interrupting();
+}
+
+static bool fork_went_without_locks(void)
+{
+	bool interrupting = fork_is_interrupting();
+	if (interrupting && hkm_tls_heap != &hkm_starting_heap)
+		hkm_tls_heap->fork_interrupts = false;
+	return interrupting;
+}
+
+/* The C library's lock on its list of open files, which fork takes after these handlers and before its own malloc's locks:
+ * whoever holds it may wait for a file whose holder allocates. So it comes before the locks here; it is recursive. Weak:
+ * they are no part of the API. */
+extern void _IO_list_lock(void) __attribute__((weak));
+extern void _IO_list_unlock(void) __attribute__((weak));
+extern void _IO_list_resetlock(void) __attribute__((weak));
+
+void hkm_heap_fork_prepare(void)
+{
+	struct hkm_heap *own = hkm_heap_get();
+	if (fork_goes_without_locks(own))
+		return;
+	if (own != NULL)
+		hkm_heap_guard(own, true);
+	if (_IO_list_lock != NULL)
+		_IO_list_lock();
+	hkm_lock_acquire(&hkm_registry_lock);
+	forking_heap = own;
+	for (struct hkm_heap *heap = hkm_heap_first(); heap != NULL; heap = heap->next_heap)
+		hkm_lock_acquire_quiet(&heap->reader.lock);
+	hkm_lock_acquire(&hkm_guest.lock);
+	hkm_pool_lock_all();
+	hkm_lock_acquire(&hkm_big_lock);
+	hkm_lock_acquire(&hkm_purge_lock);
+	hkm_lock_acquire(&hkm_span_lock);
+	hkm_lock_acquire(&hkm_policy_lock);
+	hkm_lock_acquire(&hkm_sites_lock);
+	hkm_lock_acquire(&hkm_meta_lock);
+}
+
+void hkm_heap_fork_parent(void)
+{
+	if (fork_went_without_locks())
+		return;
+	struct hkm_heap *own = forking_heap;
+	hkm_lock_release(&hkm_meta_lock);
+	hkm_lock_release(&hkm_sites_lock);
+	hkm_lock_release(&hkm_policy_lock);
+	hkm_lock_release(&hkm_span_lock);
+	hkm_lock_release(&hkm_purge_lock);
+	hkm_lock_release(&hkm_big_lock);
+	hkm_pool_unlock_all();
+	hkm_lock_release(&hkm_guest.lock);
+	for (struct hkm_heap *heap = hkm_heap_first(); heap != NULL; heap = heap->next_heap)
+		hkm_lock_release(&heap->reader.lock);
+	hkm_lock_release(&hkm_registry_lock);
+	if (_IO_list_unlock != NULL)
+		_IO_list_unlock();
+	if (own != NULL)
+		hkm_heap_guard(own, false);
+}
+
+/* The thread of this heap does not exist here, and was copied at any moment outside a slow path. */
+static void orphan(struct hkm_heap *heap)
+{
+	heap->enterable = true;
+	hkm_remote_repair(heap);
+	hkm_ace_repair(heap);
+	hkm_tiny_close(heap);
+	hkm_heap_abandon(heap);
+}
+
+void hkm_heap_fork_child(void)
+{
+	hkm_is_forked = true;
+	if (fork_went_without_locks())
+		return;
+	struct hkm_heap *own = forking_heap;
+	hkm_lock_reset(&hkm_meta_lock);
+	hkm_lock_reset(&hkm_sites_lock);
+	hkm_lock_reset(&hkm_policy_lock);
+	hkm_lock_reset(&hkm_span_lock);
+	hkm_lock_reset(&hkm_purge_lock);
+	hkm_lock_reset(&hkm_big_lock);
+	hkm_pool_reset_locks();
+	hkm_lock_reset(&hkm_guest.lock);
+	for (struct hkm_heap *heap = hkm_heap_first(); heap != NULL; heap = heap->next_heap) {
+		hkm_lock_reset(&heap->reader.lock);
+		if (heap != own && !atomic_load_explicit(&heap->abandoned, memory_order_relaxed))
+			orphan(heap);
+	}
+	hkm_lock_reset(&hkm_registry_lock);
+	hkm_learning.forked();
+	/* In a process with threads the C library has done so already; a count that it has set back is not to be counted down. */
+	if (_IO_list_resetlock != NULL)
+		_IO_list_resetlock();
+	if (own != NULL)
+		hkm_heap_guard(own, false);
+}
