@@ -32,8 +32,9 @@ int hkm_os_map_at(void *address, size_t size, bool replace);
 /* Reserves `size` bytes of addresses without memory, near `hint` if possible; NULL if refused. */
 void *hkm_os_reserve(void *hint, size_t size);
 
-/* Gives a range back. `keep_reserved`: its addresses stay ours, and costs no memory. */
-void hkm_os_unmap(void *address, size_t size, bool keep_reserved);
+/* Gives a range back. `keep_reserved`: its addresses stay ours, and costs no memory. Result: whether that was done; if not,
+ * the range stays mapped, and its memory has gone back. */
+bool hkm_os_unmap(void *address, size_t size, bool keep_reserved);
 
 /* Grows or shrinks a mapping, moving it if `may_move`; NULL if refused (it then stays as it was). */
 void *hkm_os_remap(void *address, size_t old_size, size_t new_size, bool may_move);

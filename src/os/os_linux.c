@@ -95,16 +95,17 @@ void *hkm_os_reserve(void *hint, size_t size)
 	return map(hint, size, PROT_NONE, MAP_FLAGS);
 }
 
-void hkm_os_unmap(void *address, size_t size, bool keep_reserved)
+bool hkm_os_unmap(void *address, size_t size, bool keep_reserved)
 {
 	int saved = errno;
-	if (keep_reserved)
-		mmap(address, size, PROT_NONE, MAP_FLAGS | MAP_FIXED, -1, 0);
-	else if (munmap(address, size) != 0)
-		/* The process has as many mappings as it may, and a hole would be one more: the addresses
-		 * stay, the memory goes. */
+	bool done = keep_reserved ? mmap(address, size, PROT_NONE, MAP_FLAGS | MAP_FIXED, -1, 0) != MAP_FAILED :
+				    munmap(address, size) == 0;
+	/* The process has as many mappings as it may, and a hole would be one more: the addresses stay, the memory
+	 * goes. */
+	if (!done)
 		madvise(address, size, MADV_DONTNEED);
 	errno = saved;
+	return done;
 }
 
 void *hkm_os_remap(void *address, size_t old_size, size_t new_size, bool may_move)

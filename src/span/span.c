@@ -235,8 +235,8 @@ void hkm_span_start(void)
 	if (start == NULL) {
 		/* A limit on addresses: take them unseen; whatever lies there already is passed over. */
 		start = (char *)hint;
-	} else if ((uintptr_t)start == hint) {
-		hkm_os_unmap(start, whole, false);
+	} else if ((uintptr_t)start == hint && hkm_os_unmap(start, whole, false)) {
+		window.reserved = false;
 	} else {
 		window.reserved = true;
 		start = (char *)hkm_align_up((uintptr_t)start, HKM_SUPERSLAB_SIZE);
