@@ -277,26 +277,36 @@ static void free_tiny_remote(struct hkm_heap *heap, struct hkm_bin *bin, void *p
 		hkm_remote_free(heap, owner, hkm_tiny_shapes[class].size, pointer);
 }
 
+/* The descriptor of the slice that holds `pointer`, if L0 or L1 has a span there. NULL: the block, if it is one, is L2's or
+ * the reserve's; a foreign mapping, and so either of theirs, may lie within the window, too. */
+static struct hkm_slab *slab_in_use(const void *pointer)
+{
+	size_t slice = hkm_slice_of(pointer);
+	if (HKM_UNLIKELY(!hkm_slice_is_ours(slice)))
+		return NULL;
+	struct hkm_slab *slab = &hkm_window.slabs[slice];
+	return HKM_LIKELY(slab->kind != HKM_KIND_NONE) ? slab : NULL;
+}
+
 /* No live block starts at `pointer`, nor in its slice: says what it looks like. */
 HKM_SLOW static void report_wrong_free(void *pointer)
 {
 	size_t slice = hkm_slice_of(pointer);
 	/* The descriptor of a slab that was given up still says where its blocks were. */
-	bool freed = hkm_slice_is_ours(slice) ? *hkm_state_of(pointer) == hkm_state(HKM_STATE_CACHED, pointer) ||
-							hkm_tiny_is_block(&hkm_window.slabs[slice], pointer) :
-						hkm_big_was_freed(pointer);
+	bool freed = (hkm_slice_is_ours(slice) && (*hkm_state_of(pointer) == hkm_state(HKM_STATE_CACHED, pointer) ||
+						   hkm_tiny_is_block(&hkm_window.slabs[slice], pointer))) ||
+		     hkm_big_was_freed(pointer);
 	bool misaligned = (uintptr_t)pointer % 8 != 0;
 	/* This may be the process's first call: HAKMEM_ON_ERROR is to be known. */
 	hkm_heap_get();
 	hkm_misuse("free", freed ? "double free of" : misaligned ? "misaligned pointer" : "invalid pointer", pointer);
 }
 
-/* A block in slice `slice` of ours, or a wrong pointer; heap NULL: the thread has none, and can have none. */
-static void free_in_slice(struct hkm_heap *heap, size_t slice, void *pointer)
+/* A block in a slice of a span, or a wrong pointer; heap NULL: the thread has none, and can have none. */
+static void free_in_slab(struct hkm_heap *heap, struct hkm_slab *slab, void *pointer)
 {
 	/* relaxed: see hkm_span_set_bin. */
-	struct hkm_bin *bin = atomic_load_explicit(&hkm_window.bins[slice], memory_order_relaxed);
-	struct hkm_slab *slab = &hkm_window.slabs[slice];
+	struct hkm_bin *bin = atomic_load_explicit(&hkm_window.bins[hkm_slice_index(slab)], memory_order_relaxed);
 	if (hkm_is_bin(bin))
 		free_tiny_remote(heap, bin, pointer);
 	else if (slab->kind < HKM_KIND_MID)
@@ -320,9 +330,9 @@ void hkm_free_slow(void *pointer)
 		return;
 	}
 	/* Looked at only now: getting a heap may have started the process. */
-	size_t slice = hkm_slice_of(pointer);
-	if (hkm_slice_is_ours(slice))
-		free_in_slice(heap, slice, pointer);
+	struct hkm_slab *slab = slab_in_use(pointer);
+	if (slab != NULL)
+		free_in_slab(heap, slab, pointer);
 	else if (!hkm_reserve_free(pointer) && !free_big(heap, pointer))
 		report_wrong_free(pointer);
 	if (heap != NULL)
@@ -411,8 +421,9 @@ void *hkm_calloc(size_t count, size_t size)
 /* Usable bytes of a live block; a wrong pointer is reported, and 0. */
 static size_t usable_size(const void *pointer, const char *call)
 {
-	size_t slice = hkm_slice_of(pointer), size = 0;
-	if (HKM_UNLIKELY(!hkm_slice_is_ours(slice))) {
+	struct hkm_slab *slab = slab_in_use(pointer);
+	size_t size = 0;
+	if (HKM_UNLIKELY(slab == NULL)) {
 		struct hkm_heap *heap = hkm_heap_get();
 		bool nested = heap == NULL || !heap->enterable; /* a signal handler */
 		size = hkm_reserve_usable(pointer);
@@ -423,12 +434,10 @@ static size_t usable_size(const void *pointer, const char *call)
 			size = hkm_big_usable(pointer);
 			hkm_heap_guard(heap, false);
 		}
+	} else if (slab->kind == HKM_KIND_TINY) {
+		size = hkm_tiny_is_block(slab, pointer) ? slab->block_size : 0;
 	} else {
-		struct hkm_slab *slab = &hkm_window.slabs[slice];
-		if (slab->kind == HKM_KIND_TINY)
-			size = hkm_tiny_is_block(slab, pointer) ? slab->block_size : 0;
-		else if (slab->kind != HKM_KIND_NONE)
-			size = hkm_ace_usable(slab, pointer);
+		size = hkm_ace_usable(slab, pointer);
 	}
 	if (HKM_UNLIKELY(size == 0)) {
 		hkm_heap_get(); /* as in report_wrong_free */
@@ -449,12 +458,11 @@ static void *resize_in_place(void *pointer, size_t usable, size_t size)
 	size_t least = usable >= HKM_LARGE_MAX ? usable - usable / 8 : usable / 2;
 	if (size <= usable && (size >= least || usable <= 64))
 		return pointer;
-	size_t slice = hkm_slice_of(pointer);
 	struct hkm_heap *heap = hkm_heap_get();
 	if (heap == NULL || !heap->enterable)
 		return NULL;
-	if (hkm_slice_is_ours(slice)) {
-		struct hkm_slab *slab = &hkm_window.slabs[slice];
+	struct hkm_slab *slab = slab_in_use(pointer);
+	if (slab != NULL) {
 		if (slab->kind != HKM_KIND_LARGE)
 			return NULL;
 		hkm_heap_enter(heap);
