@@ -88,12 +88,20 @@ static void fill_gap(uintptr_t low, uintptr_t high)
 	occupy_between(low > kept_high ? low : kept_high, high);
 }
 
-/* Leaves no free addresses but those from `low` to `high`. */
-static void fill_all_but(uintptr_t low, uintptr_t high)
+/* Leaves no free addresses but those from `low` to `high`. Result: whether the kernel looks there; when it works
+ * bottom-up, it starts at a third of the address space. */
+static bool fill_all_but(uintptr_t low, uintptr_t high)
 {
+	void *got;
+
 	kept_low = low;
 	kept_high = high;
 	visit_gaps(fill_gap);
+	got = mmap(NULL, 4 * MIB, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (got == MAP_FAILED)
+		return false;
+	munmap(got, 4 * MIB);
+	return true;
 }
 
 /* ---- Blocks ------------------------------------------------------------------------ */
@@ -179,7 +187,8 @@ static void big_blocks_in_window(void)
 	uintptr_t window = window_near(), address;
 	void *block;
 
-	fill_all_but(window + 16 * MIB, window + 64 * MIB);
+	if (!fill_all_but(window + 16 * MIB, window + 64 * MIB))
+		return;
 	block = malloc(3 * MIB);
 	address = (uintptr_t)block;
 	require(address >= window && address < window + 64 * MIB, "%p is not near %" PRIxPTR, block, window);
@@ -204,7 +213,8 @@ static void strangers_beside_superslabs(void)
 	for (size_t i = 0; i < 100; i++)
 		if (strangers[i] != NULL)
 			munmap(strangers[i], 4 * KIB);
-	fill_all_but(window, window + 64 * MIB);
+	if (!fill_all_but(window, window + 64 * MIB))
+		return;
 	use_big_blocks();
 	take_bytes(4 * MIB, 3);
 	use_big_blocks();
