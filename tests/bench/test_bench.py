@@ -15,8 +15,9 @@ from pathlib import Path
 sys.dont_write_bytecode = True
 HERE = Path(__file__).resolve().parent
 BENCH = HERE.parents[1] / "bench"
-sys.path += [str(BENCH), str(BENCH / "trace")]
+sys.path += [str(BENCH), str(BENCH / "trace"), str(HERE.parent / "support")]
 import figures  # noqa: E402
+import limits  # noqa: E402
 import report_html  # noqa: E402
 import tracefile  # noqa: E402
 
@@ -27,7 +28,7 @@ LIVE_BYTES = 50 * 1000 + 100_000 + 2000  # of traced.c, without what the C libra
 
 def call(*command, **environment):
     return subprocess.run([str(word) for word in command], env={**os.environ, **environment}, capture_output=True, text=True,
-                          timeout=50, check=True).stdout
+                          timeout=limits.HANG_SECONDS, check=True).stdout
 
 
 class Traces(unittest.TestCase):

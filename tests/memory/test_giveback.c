@@ -14,7 +14,7 @@
 
 #define PEAK_BYTES (200 * MIB)
 #define POINTERS (PEAK_BYTES / 64)
-#define PATIENCE 3.0     /* seconds until the memory must be back */
+#define PATIENCE 150     /* rounds of 20 ms at least within which the memory must be back */
 #define KEPT_PERCENT 15  /* of the peak */
 
 enum who {
@@ -88,7 +88,7 @@ static void run_scenario(const void *argument)
 	pthread_t thread;
 	size_t peak;
 	size_t now;
-	double end;
+	int rounds = 0;
 
 	kind = scenario->kind;
 	blocks = map_pages(POINTERS * sizeof *blocks);
@@ -113,16 +113,15 @@ static void run_scenario(const void *argument)
 	}
 	release_pages(blocks, POINTERS * sizeof *blocks);
 
-	end = seconds_now() + PATIENCE;
 	do {
 		for (int i = 0; i < 20; i++) {
 			free(opaque_pointer(malloc(scenario->working)));
 			usleep(1000);
 		}
 		now = resident_bytes();
-	} while (now >= peak / 100 * KEPT_PERCENT && seconds_now() < end);
+	} while (now >= peak / 100 * KEPT_PERCENT && ++rounds < PATIENCE);
 	require(now < peak / 100 * KEPT_PERCENT,
-		"%s blocks, %s: %zu of %zu KiB are still resident after %.0f s",
+		"%s blocks, %s: %zu of %zu KiB are still resident after %d rounds",
 		kind_name(scenario->kind), who_names[scenario->who], now / KIB, peak / KIB, PATIENCE);
 }
 

@@ -13,7 +13,7 @@
 #define SLEEPERS 400
 #define WORK_BYTES MIB                /* that each has allocated and freed */
 #define MOST_BYTES (64 * KIB)         /* that each may hold, its stack included */
-#define PATIENCE 3.0                  /* seconds until the memory must be back */
+#define PATIENCE 150                  /* rounds of 20 ms at least within which the memory must be back */
 
 struct band {
 	size_t low, high; /* sizes of blocks */
@@ -46,7 +46,7 @@ static void *work_and_sleep(void *number)
 static void run_band(const void *argument)
 {
 	size_t before = resident_bytes(), now;
-	double end = seconds_now() + PATIENCE;
+	int rounds = 0;
 	pthread_attr_t attributes;
 
 	band = *(const struct band *)argument;
@@ -65,7 +65,7 @@ static void run_band(const void *argument)
 			usleep(1000);
 		}
 		now = (resident_bytes() - before) / SLEEPERS;
-	} while (now >= MOST_BYTES && seconds_now() < end);
+	} while (now >= MOST_BYTES && ++rounds < PATIENCE);
 	fprintf(stderr, "blocks of %zu to %zu bytes: %zu KiB a thread\n", band.low, band.high, now / KIB);
 	require(now < MOST_BYTES, "blocks of %zu to %zu bytes: a sleeping thread holds %zu KiB", band.low, band.high,
 		now / KIB);
@@ -112,8 +112,8 @@ static void *allocate_and_sleep(void *argument)
 /* Works a little until `done` bytes are left at most, or patience ends; result: what is left. */
 static size_t work_until(size_t before, size_t done)
 {
-	double end = seconds_now() + PATIENCE;
 	size_t now;
+	int rounds = 0;
 
 	do {
 		for (int i = 0; i < 20; i++) {
@@ -122,7 +122,7 @@ static size_t work_until(size_t before, size_t done)
 		}
 		now = resident_bytes();
 		now -= now < before ? now : before;
-	} while (now >= done && seconds_now() < end);
+	} while (now >= done && ++rounds < PATIENCE);
 	return now;
 }
 

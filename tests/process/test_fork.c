@@ -20,7 +20,7 @@
 
 #include "names.h"
 
-#define CHILD_SECONDS 20 /* a child that lives longer hangs */
+#define CHILD_SECONDS 20 /* see hang_seconds */
 #define BUSY_THREADS 3
 #define GIFTS 200        /* blocks that each busy thread allocates for the children to free */
 
@@ -88,7 +88,7 @@ static void fork_during_first_call(unsigned spins)
 
 	require(child >= 0, "fork");
 	if (child == 0) {
-		alarm(CHILD_SECONDS);
+		alarm(hang_seconds(CHILD_SECONDS));
 		free(malloc(100));
 		_exit(0);
 	}
@@ -149,7 +149,7 @@ static bool live_as_child(uint64_t seed, bool is_parent)
 {
 	struct random_source random = { seed };
 
-	alarm(CHILD_SECONDS);
+	alarm(hang_seconds(CHILD_SECONDS));
 	churn(&random, 80);
 	/* These belong to threads that do not exist here. */
 	for (size_t i = 0; i < GIFTS; i++)
@@ -256,7 +256,7 @@ static void fork_among_open_files(void **state)
 	atomic_store(&stop, false);
 	assert_int_equal(pthread_create(&threads[0], NULL, read_lines, file), 0);
 	assert_int_equal(pthread_create(&threads[1], NULL, flush_all, NULL), 0);
-	alarm(CHILD_SECONDS);
+	alarm(hang_seconds(CHILD_SECONDS));
 	for (int i = 0; i < 300; i++) {
 		pid_t child = fork();
 
@@ -282,7 +282,7 @@ static void *fork_often(void *argument)
 
 		require(child >= 0, "fork");
 		if (child == 0) {
-			alarm(CHILD_SECONDS);
+			alarm(hang_seconds(CHILD_SECONDS));
 			churn(&random, 100);
 			_exit(0);
 		}
@@ -355,9 +355,9 @@ static void daemon_goes_on_allocating(void **state)
 	child = fork();
 	assert_true(child >= 0);
 	if (child == 0) {
-		alarm(CHILD_SECONDS);
+		alarm(hang_seconds(CHILD_SECONDS));
 		require(daemon(1, 1) == 0, "daemon");
-		alarm(CHILD_SECONDS);
+		alarm(hang_seconds(CHILD_SECONDS));
 		churn(&random, 500);
 		_exit(write(ends[1], "y", 1) == 1 ? 0 : 1);
 	}
@@ -379,7 +379,7 @@ static void bare_clone(void **state)
 
 		assert_true(child >= 0);
 		if (child == 0) {
-			alarm(CHILD_SECONDS);
+			alarm(hang_seconds(CHILD_SECONDS));
 			churn(&random, 300);
 			_exit(0);
 		}

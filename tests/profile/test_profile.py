@@ -11,6 +11,7 @@ import tempfile
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
+import limits  # noqa: E402
 import programs  # noqa: E402  (the path is set first)
 
 GOOD = """hakmem-profile 1
@@ -153,7 +154,7 @@ class Profile(unittest.TestCase):
             self.skipTest("no library to preload")
         for variable in "HAKMEM_PROFILE_OUT", "HAKMEM_SITES_OUT":
             environment = {**os.environ, "LD_PRELOAD": programs.settings.preload, variable: "/no/where"}
-            result = subprocess.run(["ls", "/"], env=environment, capture_output=True, text=True, timeout=60, check=False)
+            result = subprocess.run(["ls", "/"], env=environment, capture_output=True, text=True, timeout=limits.HANG_SECONDS, check=False)
             self.assertEqual(result.stderr.count("hakmem: /no/where: "), 1, result.stderr)
 
     def test_output_to_a_device_leaves_the_device(self):

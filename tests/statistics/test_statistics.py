@@ -9,6 +9,7 @@ import tempfile
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
+import limits  # noqa: E402
 import programs  # noqa: E402  (the path is set first)
 
 FIELDS = {
@@ -196,7 +197,7 @@ class Statistics(unittest.TestCase):
             variables["LD_PRELOAD"] = programs.settings.preload
         result = subprocess.run(
             ["bash", "-c", '"$0" keep 2>&-', programs.settings.program],
-            env=variables, stdout=subprocess.PIPE, text=True, check=False, timeout=60,
+            env=variables, stdout=subprocess.PIPE, text=True, check=False, timeout=limits.HANG_SECONDS,
         )  # fmt: skip
         self.assertEqual(result.returncode, 0)
         json.loads(result.stdout)

@@ -103,7 +103,7 @@ static void *generation(void *argument)
 
 static int run_once(uint64_t seed)
 {
-	alarm(60); /* a run that hangs is a failure */
+	alarm(hang_seconds(30)); /* a run that hangs is a failure */
 	sem_init(&lanes_done, 0, 0);
 	for (size_t i = 0; i < LANES; i++) {
 		pthread_t first;

@@ -127,7 +127,7 @@ static void fork_child(uint64_t seed)
 	require(child >= 0, "fork");
 	if (child == 0) {
 		unsigned long windows = counted("windows");
-		double end = seconds_now() + 20;
+		double end = seconds_now() + hang_seconds(20);
 
 		/* Learning goes on here, or begins anew. */
 		while (counted("windows") == windows && seconds_now() < end)

@@ -5,6 +5,8 @@ import os
 import subprocess
 import unittest
 
+import limits
+
 settings = None
 
 
@@ -22,7 +24,7 @@ def run(arguments, environment=None, preload=True):
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=limits.HANG_SECONDS,
         check=False,
     )
 

@@ -80,6 +80,11 @@ bool is_aligned(const void *block, size_t alignment);
 double seconds_now(void);
 void sleep_milliseconds(unsigned milliseconds);
 
+/* The seconds after which what takes `idle_seconds` on an idle machine, generously counted, is taken to hang: ten times
+ * as many, or as many times as the environment variable TEST_PATIENCE says (scripts/test-all measures it). For
+ * alarm() and for loops that wait for an event. A limit only ends what hangs; no test asserts that something is fast. */
+unsigned hang_seconds(unsigned idle_seconds);
+
 /* Memory of this process, in bytes, as the kernel counts it. */
 size_t resident_bytes(void);
 size_t virtual_bytes(void);
@@ -90,7 +95,7 @@ void *map_pages(size_t size);
 void release_pages(void *pages, size_t size);
 
 /* Runs work(argument) in a child; the test fails unless the child ends by itself, without an
- * error, within `seconds`. */
+ * error, before hang_seconds(seconds) are over. */
 void run_in_child(void (*work)(const void *), const void *argument, unsigned seconds);
 
 /* As run_in_child for `count` arguments of `argument_size` bytes each, `at_once` children at

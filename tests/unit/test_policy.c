@@ -378,7 +378,7 @@ ISOLATED(any_policy_is_safe_at_any_moment)
 		if (i % 100 != 0)
 			continue;
 		/* Readers come and go: whoever was inside during the last hundred leaves soon. */
-		end = seconds_now() + 20;
+		end = seconds_now() + hang_seconds(20);
 		while (hkm_policy_retired_count() > 0) {
 			require(seconds_now() < end, "%zu snapshots are never reused", hkm_policy_retired_count());
 			sched_yield();

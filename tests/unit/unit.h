@@ -22,7 +22,7 @@
 #include "heap/heap.h"
 #include "tiny/tiny.h"
 
-#define CHILD_SECONDS 50
+#define CHILD_SECONDS 50 /* see hang_seconds */
 
 /* Runs a test's body in a child, and fails the test unless the child ends by itself, without an error. */
 static inline void run_isolated(void (*body)(void))
@@ -38,7 +38,7 @@ static inline void run_isolated(void (*body)(void))
 		signal(SIGBUS, SIG_DFL);
 		signal(SIGILL, SIG_DFL);
 		signal(SIGFPE, SIG_DFL);
-		alarm(CHILD_SECONDS);
+		alarm(hang_seconds(CHILD_SECONDS));
 		body();
 		_exit(0);
 	}
@@ -74,7 +74,7 @@ static inline void expect_abort(void (*work)(void *), void *argument, const char
 	child = fork();
 	require(child >= 0, "fork");
 	if (child == 0) {
-		alarm(CHILD_SECONDS);
+		alarm(hang_seconds(CHILD_SECONDS));
 		dup2(ends[1], STDERR_FILENO);
 		work(argument);
 		_exit(0);
