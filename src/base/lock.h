@@ -27,9 +27,10 @@ static inline bool hkm_lock_try(struct hkm_lock *lock)
 {
 	uint32_t expected = 0;
 	/* acquire: pairs with the release in hkm_lock_release, so that what the last holder wrote
-	 * is visible. seq_cst on top of it is what policy.c's grace period relies on. */
+	 * is visible. seq_cst on top of it is what policy.c's grace period relies on; and, of a try that fails, what
+	 * tiny/remote.c does: who leaves a message and finds the lock held leaves it to the holder. */
 	return atomic_compare_exchange_strong_explicit(&lock->state, &expected, 1, memory_order_seq_cst,
-						       memory_order_relaxed);
+						       memory_order_seq_cst);
 }
 
 static inline void hkm_lock_acquire(struct hkm_lock *lock)
@@ -47,8 +48,9 @@ static inline void hkm_lock_acquire_quiet(struct hkm_lock *lock)
 
 static inline void hkm_lock_release(struct hkm_lock *lock)
 {
-	/* release: pairs with the acquire in hkm_lock_try and hkm_lock_wait. */
-	if (HKM_UNLIKELY(atomic_exchange_explicit(&lock->state, 0, memory_order_release) == 2))
+	/* seq_cst includes release, which pairs with the acquire in hkm_lock_try and hkm_lock_wait; beyond that, whoever
+	 * looks at something after it sees what was left there by those whose try failed (tiny/remote.c). */
+	if (HKM_UNLIKELY(atomic_exchange_explicit(&lock->state, 0, memory_order_seq_cst) == 2))
 		hkm_lock_wake(lock);
 }
 

@@ -76,8 +76,12 @@ void hkm_heap_fork_parent(void)
 	hkm_lock_release(&hkm_big_lock);
 	hkm_pool_unlock_all();
 	hkm_lock_release(&hkm_guest.lock);
-	for (struct hkm_heap *heap = hkm_heap_first(); heap != NULL; heap = heap->next_heap)
-		hkm_lock_release(&heap->reader.lock);
+	for (struct hkm_heap *heap = hkm_heap_first(); heap != NULL; heap = heap->next_heap) {
+		if (atomic_load_explicit(&heap->abandoned, memory_order_relaxed))
+			hkm_heap_let_go(heap);
+		else
+			hkm_lock_release(&heap->reader.lock);
+	}
 	hkm_lock_release(&hkm_registry_lock);
 	if (_IO_list_unlock != NULL)
 		_IO_list_unlock();

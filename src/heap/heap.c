@@ -16,6 +16,7 @@
 #define GRANT_MIN 8
 #define GRANT_MAX 64
 #define CLOCK_TICK_MS 4       /* resolution of hkm_os_now_ms */
+#define LOOKED_AFTER 512      /* other heaps that a tick looks at, at most each 100 ms: some 20 us */
 #define SLOW_POLL_MS 50       /* polls further apart than this: the thread is almost idle */
 
 /* Nobody may enter these three: `enterable` stays false. All zero, so that no page of them need be there. */
@@ -133,18 +134,25 @@ static bool is_first_of_threads(const struct hkm_heap *heap, uint64_t now)
 								      memory_order_relaxed, memory_order_relaxed));
 }
 
-/* What was freed for a thread before it fell asleep waits in its inbox, and nobody may send to it any more. Called by one
- * thread at a time, but for races that do no harm. */
-static void look_after_sleepers(const struct hkm_heap *own, uint64_t now)
+/* What was freed for a thread before it fell asleep waits in its inbox, and nobody may send to it any more. The same holds of
+ * a thread that is not there: a child of fork finds messages whose senders it does not have. So many heaps are looked at
+ * each time, from where the last look ended. Called by one thread at a time, but for races that do no harm. */
+static void look_after_others(const struct hkm_heap *own, uint64_t now)
 {
 	static hkm_counter next_ms;
-	if (hkm_heap_active() <= 1 || now < hkm_counted(&next_ms))
+	static _Atomic(struct hkm_heap *) next; /* where the next look begins; NULL: at the first */
+	if (now < hkm_counted(&next_ms))
 		return;
 	hkm_set_count(&next_ms, now + HKM_ASLEEP_MS);
-	for (struct hkm_heap *heap = hkm_heap_first(); heap != NULL; heap = heap->next_heap)
+	/* acquire: pairs with the release below, as hkm_heap_first does with heap_new. */
+	struct hkm_heap *heap = atomic_load_explicit(&next, memory_order_acquire);
+	if (heap == NULL)
+		heap = hkm_heap_first();
+	for (unsigned i = 0; heap != NULL && i < LOOKED_AFTER; i++, heap = heap->next_heap)
 		if (heap != own && atomic_load_explicit(&heap->inbox, memory_order_relaxed) != NULL &&
 		    hkm_heap_is_asleep(heap, now))
 			hkm_heap_drain(heap);
+	atomic_store_explicit(&next, heap, memory_order_release);
 }
 
 static void tick(struct hkm_heap *heap, const struct hkm_policy *policy, uint64_t now)
@@ -161,7 +169,7 @@ static void tick(struct hkm_heap *heap, const struct hkm_policy *policy, uint64_
 	bool holds = hkm_ace_decay(heap, policy);
 	if (is_first_of_threads(heap, now)) {
 		hkm_pool_release_idle(false);
-		look_after_sleepers(heap, now);
+		look_after_others(heap, now);
 	}
 	hkm_tiny_release_empty(heap, 0);
 	if (heap->trim_generation != requests) {
@@ -269,8 +277,8 @@ static void thread_exit(void *value)
 	hkm_lock_acquire_quiet(&heap->reader.lock);
 	hkm_heap_abandon(heap);
 	hkm_remote_receive(heap);
-	hkm_lock_release(&heap->reader.lock);
 	hkm_lock_release(&hkm_registry_lock);
+	hkm_heap_let_go(heap);
 	hkm_tls_heap = &hkm_ended_heap;
 }
 
@@ -296,6 +304,14 @@ static void start_process(void)
 	hkm_learning.start();
 	pthread_key_create(&thread_key, thread_exit);
 	started = true;
+}
+
+void hkm_heap_let_go(struct hkm_heap *heap)
+{
+	/* seq_cst, and then the look at the inbox: see tiny/remote.c. */
+	hkm_lock_release(&heap->reader.lock);
+	if (atomic_load_explicit(&heap->inbox, memory_order_seq_cst) != NULL)
+		hkm_heap_drain(heap);
 }
 
 void hkm_heap_drain(struct hkm_heap *heap)
@@ -403,7 +419,7 @@ void *hkm_heap_alloc_long_lived(struct hkm_heap *caller, size_t size)
 	hkm_heap_guard(caller, true);
 	hkm_lock_acquire_quiet(&heap->reader.lock);
 	void *block = pop_long_lived(heap, hkm_tiny_class(size));
-	hkm_lock_release(&heap->reader.lock);
+	hkm_heap_let_go(heap);
 	hkm_heap_guard(caller, false);
 	return block;
 }

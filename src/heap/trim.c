@@ -17,7 +17,7 @@ static size_t trim_sleepers(const struct hkm_heap *own)
 			hkm_remote_receive_for(heap);
 			bytes += hkm_tiny_trim_slabs(heap);
 		}
-		hkm_lock_release(&heap->reader.lock);
+		hkm_heap_let_go(heap);
 	}
 	return bytes;
 }
@@ -30,7 +30,7 @@ static size_t trim_abandoned(struct hkm_heap *heap)
 	hkm_ace_flush(heap, hkm_policy_read(&heap->reader)); /* a child of fork inherits full caches */
 	size_t bytes = hkm_tiny_trim(heap);
 	hkm_tiny_close(heap);
-	hkm_lock_release(&heap->reader.lock);
+	hkm_heap_let_go(heap);
 	return bytes;
 }
 

@@ -11,6 +11,21 @@
  * successful compare-and-swap, of a receive its exchange. The receiver takes everything at once and never a
  * single element, so a head that comes back (ABA) does no harm: whatever chain is appended in front of it.
  *
+ * No message is left behind in a heap that has no thread. Three parties look at its inbox:
+ *
+ *   sender   1 pushes (compare-and-swap)      2 loads `abandoned`       3 tries the heap's lock; held: leaves
+ *   owner    1 takes the lock, stores `abandoned`   2 receives          3 releases the lock, loads the inbox
+ *   holder   1 takes the lock (a drainer, a trim, a fork)   2 receives  3 releases the lock, loads the inbox
+ *
+ * Each of these accesses is seq_cst, so they have one order that all agree on. A sender whose 2 comes before the owner's
+ * store has pushed before it, and the owner's receive sees the message. A sender whose try fails has pushed before a moment
+ * at which the lock was held, so that holder's release comes later, and its load of the inbox after it sees the message:
+ * it then tries the lock itself, and if that fails the duty passes to the next holder in the same way. Holders are
+ * finitely many, and the last one receives (as the combiner of flat combining: Hendler, Incze, Shavit and Tzafrir 2010).
+ * If the heap is adopted meanwhile, its new thread receives at its next refill or tick. Two others need no such duty:
+ * whoever holds the lock of a heap with a thread (its owner receives later), and the child of a fork, whose first tick
+ * looks at all heaps (look_after_others in heap/heap.c).
+ *
  * The blocks come from another core's cache, and a chain is walked one miss after the other; so each block of at
  * least 16 bytes also points HKM_JUMP places ahead, and the receiver prefetches from there (jump pointers: Roth
  * and Sohi, ISCA 1999).
@@ -30,9 +45,9 @@ static void send(struct hkm_heap *owner, struct hkm_block *first, struct hkm_blo
 	do {
 		last->next = head;
 		/* seq_cst includes release, which pairs with the exchange in hkm_remote_receive: links, and all that the
-		 * program wrote into the blocks, happened before they are used again. Beyond that, this and the load
-		 * below pair with a dying owner, which sets `abandoned` and then looks at its inbox: one of the two
-		 * sees the other, so no message is left behind. */
+		 * program wrote into the blocks, happened before they are used again. Beyond that, this, the load below
+		 * and the try in hkm_heap_drain pair with an owner that ends and with whoever holds its heap's lock:
+		 * see above. */
 	} while (!atomic_compare_exchange_weak_explicit(&owner->inbox, &head, first, memory_order_seq_cst,
 							memory_order_relaxed));
 	if (HKM_UNLIKELY(atomic_load_explicit(&owner->abandoned, memory_order_seq_cst)))

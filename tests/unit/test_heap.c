@@ -173,6 +173,71 @@ ISOLATED(frees_into_an_abandoned_heap_arrive_at_once)
 		"slabs are left");
 }
 
+/* ---- Messages that arrive while somebody is at an ended heap ---------------------- */
+
+bool __real_hkm_remote_receive(struct hkm_heap *heap);
+bool __wrap_hkm_remote_receive(struct hkm_heap *heap);
+
+static void *sent_late; /* a block of 48 bytes, freed just after an ended heap's inbox has been emptied */
+
+/* The linker puts this between the allocator and its hkm_remote_receive. */
+bool __wrap_hkm_remote_receive(struct hkm_heap *heap)
+{
+	bool received = __real_hkm_remote_receive(heap);
+	void *block = sent_late;
+
+	if (block != NULL && atomic_load(&heap->abandoned)) {
+		sent_late = NULL;
+		hkm_remote_free(NULL, heap, 48, block); /* as a thread without a heap does at this moment */
+	}
+	return received;
+}
+
+static void *leave_blocks_and_be_sent_one(void *heap)
+{
+	leave_blocks(heap);
+	sent_late = blocks[0];
+	return NULL;
+}
+
+ISOLATED(no_message_stays_in_a_heap_that_ends_meanwhile)
+{
+	struct hkm_heap *left = NULL;
+
+	quiet_heap();
+	run_thread(leave_blocks_and_be_sent_one, &left);
+	require(sent_late == NULL && atomic_load(&left->abandoned), "the message was not sent");
+	require(atomic_load(&left->inbox) == NULL, "the message waits for ever");
+}
+
+ISOLATED(no_message_stays_in_a_heap_that_is_trimmed_meanwhile)
+{
+	struct hkm_heap *left = NULL;
+
+	quiet_heap();
+	run_thread(leave_blocks, &left);
+	sent_late = blocks[0];
+	hkm_malloc_trim(0);
+	require(sent_late == NULL, "the message was not sent");
+	require(atomic_load(&left->inbox) == NULL, "the message waits for ever");
+}
+
+/* Whoever sends while another is at an ended heap leaves; who was at it looks again when it lets go. */
+ISOLATED(fork_takes_in_what_was_sent_meanwhile)
+{
+	struct hkm_heap *own = quiet_heap(), *left = NULL;
+
+	run_thread(leave_blocks, &left);
+	hkm_heap_fork_prepare();
+	/* As a thread without a heap does, which may go on. */
+	for (size_t i = 0; i < BLOCKS; i++)
+		if (size_of_block(i) == 48)
+			hkm_remote_free(NULL, left, 48, blocks[i]);
+	require(atomic_load(&left->inbox) != NULL, "the message did not wait");
+	hkm_heap_fork_parent();
+	require(atomic_load(&left->inbox) == NULL && own->enterable, "the message still waits");
+}
+
 /* ---- Trimming -------------------------------------------------------------------- */
 
 static void use_and_free(size_t bytes)
@@ -596,6 +661,9 @@ int main(void)
 		cmocka_unit_test(a_hundred_threads_in_turn_need_one_heap),
 		cmocka_unit_test(an_adopted_heap_takes_the_policy_of_its_day),
 		cmocka_unit_test(frees_into_an_abandoned_heap_arrive_at_once),
+		cmocka_unit_test(no_message_stays_in_a_heap_that_ends_meanwhile),
+		cmocka_unit_test(no_message_stays_in_a_heap_that_is_trimmed_meanwhile),
+		cmocka_unit_test(fork_takes_in_what_was_sent_meanwhile),
 		cmocka_unit_test(an_inbox_is_emptied_by_others_while_its_owner_goes_on),
 		cmocka_unit_test(trimming_gives_everything_back),
 		cmocka_unit_test(other_threads_follow_a_trim_at_their_next_look),
