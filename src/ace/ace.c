@@ -174,9 +174,8 @@ void hkm_ace_free(struct hkm_heap *heap, struct hkm_slab *slab, void *pointer)
 		return;
 	}
 	*state = hkm_state(HKM_STATE_CACHED, pointer);
-	hkm_lock_acquire(&hkm_guest.lock);
-	hkm_pool_give(hkm_policy_read(&hkm_guest), slab->class, &pointer, 1);
-	hkm_lock_release(&hkm_guest.lock);
+	hkm_pool_give(hkm_guest_enter(), slab->class, &pointer, 1);
+	hkm_guest_leave();
 }
 
 size_t hkm_ace_usable(struct hkm_slab *slab, const void *pointer)

@@ -226,10 +226,11 @@ void *hkm_allocate_aligned(size_t size, size_t alignment, const void *site)
 
 void hkm_defer_free(struct hkm_heap *heap, void *pointer)
 {
-	/* Only this thread pushes and takes, but a push may interrupt anything; relaxed: same thread. */
+	/* A push may interrupt anything. release: pairs with the acquire where the list is taken, as that of
+	 * hkm_starting_heap is several threads'; any other list is its thread's alone. */
 	struct hkm_block *block = pointer;
 	block->next = atomic_load_explicit(&heap->deferred, memory_order_relaxed);
-	while (!atomic_compare_exchange_weak_explicit(&heap->deferred, &block->next, block, memory_order_relaxed,
+	while (!atomic_compare_exchange_weak_explicit(&heap->deferred, &block->next, block, memory_order_release,
 						      memory_order_relaxed))
 		;
 }
@@ -238,7 +239,8 @@ void hkm_free_deferred(struct hkm_heap *heap)
 {
 	if (HKM_LIKELY(atomic_load_explicit(&heap->deferred, memory_order_relaxed) == NULL))
 		return;
-	struct hkm_block *block = atomic_exchange_explicit(&heap->deferred, NULL, memory_order_relaxed);
+	/* acquire: pairs with the release in hkm_defer_free. */
+	struct hkm_block *block = atomic_exchange_explicit(&heap->deferred, NULL, memory_order_acquire);
 	while (block != NULL) {
 		struct hkm_block *next = block->next;
 		hkm_free(block);
@@ -258,9 +260,8 @@ static bool free_big(struct hkm_heap *heap, void *pointer)
 		hkm_heap_leave(heap);
 		hkm_heap_expect_tick(heap);
 	} else {
-		hkm_lock_acquire(&hkm_guest.lock);
-		found = hkm_big_free(hkm_policy_read(&hkm_guest), pointer);
-		hkm_lock_release(&hkm_guest.lock);
+		found = hkm_big_free(hkm_guest_enter(), pointer);
+		hkm_guest_leave();
 	}
 	return found;
 }
@@ -335,8 +336,8 @@ void hkm_free_slow(void *pointer)
 		free_in_slab(heap, slab, pointer);
 	else if (!hkm_reserve_free(pointer) && !free_big(heap, pointer))
 		report_wrong_free(pointer);
-	if (heap != NULL)
-		hkm_free_deferred(heap);
+	/* A thread without a heap has been guarded by that one, and so may others have been. */
+	hkm_free_deferred(heap != NULL ? heap : &hkm_starting_heap);
 }
 
 /* No room for a block of L1 in its cache. */

@@ -89,19 +89,8 @@ void hkm_heap_fork_parent(void)
 		hkm_heap_guard(own, false);
 }
 
-/* The thread of this heap does not exist here, and was copied at any moment outside a slow path. */
-static void orphan(struct hkm_heap *heap)
-{
-	heap->enterable = true;
-	hkm_remote_repair(heap);
-	hkm_ace_repair(heap);
-	hkm_tiny_close(heap);
-	hkm_heap_abandon(heap);
-}
-
 void hkm_heap_fork_child(void)
 {
-	hkm_is_forked = true;
 	if (fork_went_without_locks())
 		return;
 	struct hkm_heap *own = forking_heap;
@@ -115,14 +104,18 @@ void hkm_heap_fork_child(void)
 	hkm_lock_reset(&hkm_guest.lock);
 	for (struct hkm_heap *heap = hkm_heap_first(); heap != NULL; heap = heap->next_heap) {
 		hkm_lock_reset(&heap->reader.lock);
-		if (heap != own && !atomic_load_explicit(&heap->abandoned, memory_order_relaxed))
-			orphan(heap);
+		if (heap == own || atomic_load_explicit(&heap->abandoned, memory_order_relaxed))
+			continue;
+		hkm_heap_repair(heap);
+		hkm_heap_abandon(heap);
 	}
 	hkm_lock_reset(&hkm_registry_lock);
 	hkm_learning.forked();
 	/* In a process with threads the C library has done so already; a count that it has set back is not to be counted down. */
 	if (_IO_list_resetlock != NULL)
 		_IO_list_resetlock();
-	if (own != NULL)
+	if (own != NULL) {
+		hkm_heap_begin_life(own); /* what this thread held was the parent's */
 		hkm_heap_guard(own, false);
+	}
 }

@@ -1,56 +1,23 @@
-/* heap.c - heaps come, go, are adopted and keep house; see heap.h. */
+/* heap.c - what a heap does while its thread lives: slow paths, housekeeping; see heap.h. */
 #include "heap/heap.h"
-
-#include <pthread.h>
 
 #include "ace/ace.h"
 #include "big/big.h"
-#include "core/meta.h"
-#include "core/options.h"
 #include "heap/registry.h"
-#include "learn/profile.h"
 #include "os/os.h"
-#include "sites/sites.h"
 #include "tiny/tiny.h"
 
-#define GRANT_MIN 8
 #define GRANT_MAX 64
 #define CLOCK_TICK_MS 4       /* resolution of hkm_os_now_ms */
 #define LOOKED_AFTER 512      /* other heaps that a tick looks at, at most each 100 ms: some 20 us */
 #define SLOW_POLL_MS 50       /* polls further apart than this: the thread is almost idle */
 
-/* Nobody may enter these three: `enterable` stays false. All zero, so that no page of them need be there. */
-_Alignas(HKM_HEAP_ALIGNMENT) struct hkm_heap hkm_no_heap;
-_Alignas(HKM_HEAP_ALIGNMENT) struct hkm_heap hkm_ended_heap;
-_Alignas(HKM_HEAP_ALIGNMENT) struct hkm_heap hkm_starting_heap;
-
-_Thread_local struct hkm_heap *hkm_tls_heap = &hkm_no_heap;
-
-struct hkm_lock hkm_registry_lock;
-static _Atomic(struct hkm_heap *) all_heaps; /* read without the lock, too: heaps are only ever added */
-struct hkm_heap *hkm_abandoned_heaps;
-static hkm_counter active_heaps; /* written under the lock, read by anyone */
-static bool started;
-struct hkm_heap *hkm_long_lived_heap;
-
-static pthread_key_t thread_key;
-static pthread_once_t fork_hooks = PTHREAD_ONCE_INIT;
-
-bool hkm_is_forked;
-
 _Atomic uint64_t hkm_window_end_ms = UINT64_MAX;
-static bool metered; /* written while the process starts */
 
 /* When idle pools are looked for next. */
 static _Atomic uint64_t next_idle_ms;
 
 _Atomic uint64_t hkm_trim_requests;
-
-struct hkm_heap *hkm_heap_first(void)
-{
-	/* acquire: pairs with the release in heap_new, so that a heap found is initialised. */
-	return atomic_load_explicit(&all_heaps, memory_order_acquire);
-}
 
 /* ---- Slow paths -------------------------------------------------------------------------------- */
 
@@ -101,7 +68,7 @@ void hkm_heap_leave(struct hkm_heap *heap)
 			hkm_span_purge(0, bound / 2);
 		}
 	}
-	if (HAKMEM_DEBUG && !hkm_is_forked && ++heap->debug_leaves % 32 == 0)
+	if (HAKMEM_DEBUG && !heap->miscounted && ++heap->debug_leaves % 32 == 0)
 		hkm_tiny_check(heap);
 	hkm_lock_release_quietly(&heap->reader.lock);
 	if (HKM_UNLIKELY(heap->metered))
@@ -119,8 +86,8 @@ void hkm_heap_expect_tick(struct hkm_heap *heap)
 	if (heap->expecting)
 		return;
 	heap->expecting = true;
-	heap->grant_mask = GRANT_MIN - 1;
-	hkm_tiny_hasten(heap, GRANT_MIN);
+	heap->grant_mask = HKM_GRANT_MIN - 1;
+	hkm_tiny_hasten(heap, HKM_GRANT_MIN);
 }
 
 /* Whether no other thread has ticked for as long as a tick: an idle pool is one from which nobody has taken for that long,
@@ -135,8 +102,8 @@ static bool is_first_of_threads(const struct hkm_heap *heap, uint64_t now)
 }
 
 /* What was freed for a thread before it fell asleep waits in its inbox, and nobody may send to it any more. The same holds of
- * a thread that is not there: a child of fork finds messages whose senders it does not have. So many heaps are looked at
- * each time, from where the last look ended. Called by one thread at a time, but for races that do no harm. */
+ * a thread that is not there: a child of fork finds messages whose senders it does not have. And threads may have ended
+ * without a word. So many heaps are looked at each time, from where the last look ended. Called by one thread at a time, but for races that do no harm. */
 static void look_after_others(const struct hkm_heap *own, uint64_t now)
 {
 	static hkm_counter next_ms;
@@ -148,10 +115,13 @@ static void look_after_others(const struct hkm_heap *own, uint64_t now)
 	struct hkm_heap *heap = atomic_load_explicit(&next, memory_order_acquire);
 	if (heap == NULL)
 		heap = hkm_heap_first();
-	for (unsigned i = 0; heap != NULL && i < LOOKED_AFTER; i++, heap = heap->next_heap)
-		if (heap != own && atomic_load_explicit(&heap->inbox, memory_order_relaxed) != NULL &&
-		    hkm_heap_is_asleep(heap, now))
+	for (unsigned i = 0; heap != NULL && i < LOOKED_AFTER; i++, heap = heap->next_heap) {
+		if (heap == own)
+			continue;
+		hkm_heap_bury(heap);
+		if (atomic_load_explicit(&heap->inbox, memory_order_relaxed) != NULL && hkm_heap_is_asleep(heap, now))
 			hkm_heap_drain(heap);
+	}
 	atomic_store_explicit(&next, heap, memory_order_release);
 }
 
@@ -195,7 +165,7 @@ static bool poll(struct hkm_heap *heap, uint64_t *now)
 	if (elapsed <= CLOCK_TICK_MS)
 		heap->grant_mask = (heap->grant_mask << 1 | 1) & (GRANT_MAX - 1);
 	else if (elapsed > SLOW_POLL_MS)
-		heap->grant_mask = GRANT_MIN - 1;
+		heap->grant_mask = HKM_GRANT_MIN - 1;
 	return *now >= heap->next_tick_ms;
 }
 
@@ -231,80 +201,7 @@ void hkm_heap_make_room(struct hkm_heap *heap, const struct hkm_policy *policy, 
 		hkm_big_purge(0, cached > bytes ? cached - bytes : 0);
 }
 
-/* ---- Life of a heap --------------------------------------------------------------------------------- */
-
-static struct hkm_heap *heap_new(void)
-{
-	struct hkm_heap *heap = hkm_meta_alloc(sizeof *heap);
-	if (heap == NULL)
-		return NULL;
-	HKM_ASSERT(((uintptr_t)heap & (HKM_HEAP_ALIGNMENT - 1)) == 0);
-	heap->enterable = true;
-	heap->grant_mask = GRANT_MIN - 1;
-	heap->metered = metered;
-	hkm_policy_register(&heap->reader);
-	heap->next_heap = atomic_load_explicit(&all_heaps, memory_order_relaxed);
-	/* release: pairs with the acquire in hkm_heap_first. */
-	atomic_store_explicit(&all_heaps, heap, memory_order_release);
-	return heap;
-}
-
-void hkm_heap_abandon(struct hkm_heap *heap)
-{
-	/* seq_cst: see send in tiny/remote.c. */
-	atomic_store_explicit(&heap->abandoned, true, memory_order_seq_cst);
-	heap->empty_slabs_kept = 0; /* until it is adopted */
-	hkm_count(&active_heaps, (uint64_t)-1);
-	heap->next_abandoned = hkm_abandoned_heaps;
-	hkm_abandoned_heaps = heap;
-}
-
-/* Runs at the end of a thread (pthread key). A free that comes later finds no heap and goes home one by one;
- * a malloc that comes later adopts a heap again, and the C library runs this again. */
-static void thread_exit(void *value)
-{
-	struct hkm_heap *heap = value;
-	const struct hkm_policy *policy = hkm_heap_enter(heap);
-	hkm_remote_send_all(heap);
-	hkm_ace_flush(heap, policy);
-	hkm_remote_receive(heap);
-	hkm_tiny_flush(heap);
-	hkm_tiny_close(heap);
-	hkm_tiny_release_empty(heap, 0);
-	hkm_heap_leave(heap);
-	hkm_tls_heap = &hkm_starting_heap; /* while this thread holds the registry lock */
-	hkm_lock_acquire(&hkm_registry_lock);
-	hkm_lock_acquire_quiet(&heap->reader.lock);
-	hkm_heap_abandon(heap);
-	hkm_remote_receive(heap);
-	hkm_lock_release(&hkm_registry_lock);
-	hkm_heap_let_go(heap);
-	hkm_tls_heap = &hkm_ended_heap;
-}
-
-/* The heap of long-lived blocks; it is made whenever there are rules, and costs nothing until one applies. */
-static void start_sites(void)
-{
-	if (!hkm_sites_start())
-		return;
-	hkm_bins_divert();
-	hkm_long_lived_heap = heap_new();
-	if (hkm_long_lived_heap != NULL)
-		atomic_store_explicit(&hkm_long_lived_heap->abandoned, true, memory_order_relaxed);
-}
-
-/* Called with the registry lock held. */
-static void start_process(void)
-{
-	hkm_options_read();
-	hkm_policy_start();
-	hkm_profile_start();
-	hkm_span_start();
-	start_sites();
-	hkm_learning.start();
-	pthread_key_create(&thread_key, thread_exit);
-	started = true;
-}
+/* ---- Heaps without a thread, and those of sleepers ------------------------------------------------------ */
 
 void hkm_heap_let_go(struct hkm_heap *heap)
 {
@@ -321,6 +218,9 @@ void hkm_heap_drain(struct hkm_heap *heap)
 	bool abandoned = true;
 	if (outside)
 		hkm_heap_guard(own, true);
+	bool heapless = own == &hkm_no_heap || own == &hkm_ended_heap;
+	if (heapless)
+		hkm_heap_set(&hkm_starting_heap); /* as hkm_heap_guard, for a thread that has none */
 	/* Nobody but its drainers looks at the inbox of an abandoned heap: what comes in meanwhile is taken, too. */
 	while (abandoned && atomic_load_explicit(&heap->inbox, memory_order_seq_cst) != NULL &&
 	       hkm_lock_try(&heap->reader.lock)) {
@@ -333,61 +233,8 @@ void hkm_heap_drain(struct hkm_heap *heap)
 	}
 	if (outside)
 		hkm_heap_guard(own, false);
-}
-
-static void install_fork_hooks(void)
-{
-	pthread_atfork(hkm_heap_fork_prepare, hkm_heap_fork_parent, hkm_heap_fork_child);
-}
-
-HKM_SLOW static struct hkm_heap *heap_acquire(void)
-{
-	hkm_tls_heap = &hkm_starting_heap;
-	/* Before the lock is held for the first time: a child that was forked without the hooks could find it so. Such a child
-	 * runs them again, if another thread was at it (glibc's pthread_once). What they allocate comes from the reserve. */
-	pthread_once(&fork_hooks, install_fork_hooks);
-	hkm_lock_acquire(&hkm_registry_lock);
-	if (!started)
-		start_process();
-	struct hkm_heap *heap = hkm_abandoned_heaps;
-	if (heap != NULL) {
-		hkm_abandoned_heaps = heap->next_abandoned;
-		hkm_lock_acquire_quiet(&heap->reader.lock);
-		atomic_store_explicit(&heap->abandoned, false, memory_order_relaxed);
-		hkm_lock_release(&heap->reader.lock);
-	} else {
-		heap = heap_new();
-	}
-	if (heap != NULL)
-		hkm_count(&active_heaps, 1);
-	hkm_lock_release(&hkm_registry_lock);
-	hkm_tls_heap = heap != NULL ? heap : &hkm_no_heap;
-	if (heap == NULL)
-		return NULL;
-	const struct hkm_policy *policy = hkm_heap_enter(heap);
-	heap->empty_slabs_kept = policy->empty_slabs;
-	hkm_ace_set_limit(heap, policy);
-	hkm_heap_leave(heap);
-	pthread_setspecific(thread_key, heap);
-	return heap;
-}
-
-uint32_t hkm_heap_active(void)
-{
-	return (uint32_t)hkm_counted(&active_heaps);
-}
-
-struct hkm_heap *hkm_heap_get(void)
-{
-	struct hkm_heap *heap = hkm_tls_heap;
-	if (HKM_LIKELY(heap != &hkm_no_heap && heap != &hkm_ended_heap))
-		return heap != &hkm_starting_heap ? heap : NULL;
-	return heap_acquire();
-}
-
-void hkm_heap_meter_all(void)
-{
-	metered = true;
+	if (heapless)
+		hkm_heap_set(own);
 }
 
 /* ---- Long-lived blocks ------------------------------------------------------------------------------------ */

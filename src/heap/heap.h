@@ -18,6 +18,7 @@
 #ifndef HKM_HEAP_H
 #define HKM_HEAP_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include "heap/meter.h"
@@ -102,6 +103,8 @@ struct hkm_heap {
 	bool fork_interrupts;       /* its thread forks in a handler that has interrupted a slow path; owner only */
 	bool metered;               /* its meter runs: constant */
 	bool window_over;           /* the learner is to be called when the slow path has been left; owner only */
+	bool miscounted;            /* a slab may count a block more than is true, as its thread ended, or was copied, while it
+	                             * freed one: costs at most that slab, but the checks of the debug build would call it broken */
 	bool expecting;             /* holds or has freed memory that a later tick gives back */
 	_Atomic bool abandoned;     /* has no thread; written under the registry and the reader's lock */
 	_Alignas(64) bool enterable; /* not inside a slow path, so that a signal handler may enter; owner only */
@@ -137,6 +140,9 @@ struct hkm_heap {
 
 	/* Pushed by other threads: a line of its own, so that they do not take the owner's. */
 	_Alignas(128) _Atomic(struct hkm_block *) inbox;
+	/* Held by its thread while it has one; the kernel marks it when that thread is no more (life.c). Here, as there is
+	 * room in this line. */
+	pthread_mutex_t life;
 
 	_Alignas(128) void *mid_slots[HKM_MID_CLASSES + 2][HKM_MID_SLOTS];
 	void *large_slots[HKM_ACE_STATIC_CLASSES - HKM_MID_CLASSES][HKM_LARGE_SLOTS];
@@ -165,6 +171,10 @@ extern _Thread_local struct hkm_heap *hkm_tls_heap
 extern struct hkm_heap hkm_no_heap __attribute__((visibility("hidden")));
 extern struct hkm_heap hkm_ended_heap __attribute__((visibility("hidden")));
 
+/* Stands for the heap that a thread is just making or giving up, or does without while it holds a lock: a signal handler
+ * finds that it must not enter it, and what it frees is put aside there. */
+extern struct hkm_heap hkm_starting_heap __attribute__((visibility("hidden")));
+
 static inline struct hkm_heap *hkm_heap_of_bin(const struct hkm_bin *bin)
 {
 	return (struct hkm_heap *)((uintptr_t)bin & ~(uintptr_t)(HKM_HEAP_ALIGNMENT - 1));
@@ -186,6 +196,11 @@ struct hkm_heap *hkm_heap_get(void);
  * numbers have been taken over. hkm_heap_leave ends it. Only for an enterable heap. */
 const struct hkm_policy *hkm_heap_enter(struct hkm_heap *heap);
 void hkm_heap_leave(struct hkm_heap *heap);
+
+/* The same for a thread that has no heap, with the guest's lock (policy.h): its signal handlers find hkm_starting_heap
+ * meanwhile. */
+const struct hkm_policy *hkm_guest_enter(void);
+void hkm_guest_leave(void);
 
 /* Housekeeping. poll looks at the clock (heap not entered) and ticks when it is time; tick, with the heap
  * entered, shrinks unused caches, sends old messages, purges what is due, follows malloc_trim of other

@@ -1,4 +1,4 @@
-/* registry.h - what heap.c, trim.c and fork.c share: the lists of heaps, and the lock over them. For these files only. */
+/* registry.h - what heap.c, life.c, trim.c and fork.c share: the lists of heaps, and the lock over them. For these files only. */
 #ifndef HKM_REGISTRY_H
 #define HKM_REGISTRY_H
 
@@ -13,15 +13,28 @@ extern struct hkm_heap *hkm_abandoned_heaps;
 /* See hkm_heap_alloc_long_lived; written while the process starts. */
 extern struct hkm_heap *hkm_long_lived_heap;
 
-/* Stands for the heap that a thread is just making or giving up. */
-extern struct hkm_heap hkm_starting_heap;
-
-/* This is a child of fork: a slab that another thread was just freeing into counts one block more than is true, which
- * costs at most that slab; the checks of the debug build would call it broken. */
-extern bool hkm_is_forked;
-
 /* Counts malloc_trim calls; heaps compare it with what they have followed. */
 extern _Atomic uint64_t hkm_trim_requests;
+
+#define HKM_GRANT_MIN 8 /* frees that a hot list takes between two looks at the clock, at least */
+
+/* The heap of the calling thread from now on; its signal handlers see all that came before. */
+static inline void hkm_heap_set(struct hkm_heap *heap)
+{
+	atomic_signal_fence(memory_order_seq_cst);
+	hkm_tls_heap = heap;
+	atomic_signal_fence(memory_order_seq_cst);
+}
+
+/* The calling thread shows by heap->life from now on that it is there. Nobody else holds or waits for it. */
+void hkm_heap_begin_life(struct hkm_heap *heap);
+
+/* The thread of this heap does not exist, and ended, or was copied, at any moment outside a slow path. */
+void hkm_heap_repair(struct hkm_heap *heap);
+
+/* If the heap's thread has ended without a word: it has none from now on. Whoever looks has no lock but that of its own
+ * heap. Result: has it been put on the list of abandoned ones? */
+bool hkm_heap_bury(struct hkm_heap *heap);
 
 /* The heap has no thread from now on. The caller holds the registry lock, and the heap's unless nobody else exists. */
 void hkm_heap_abandon(struct hkm_heap *heap);

@@ -1,0 +1,352 @@
+/* life.c - heaps come and go with their threads; see heap.h.
+ *
+ * A thread that ends tells so by the destructor of a pthread key (thread_exit). The destructor need not run: the C library
+ * calls destructors four times at most, and another one that allocates after ours in the last round gives the thread a
+ * heap again; one that ends its thread by itself keeps the others from running; a thread may end by the bare system call.
+ * So each heap also has a sign of life that needs no call of anybody: a robust mutex, which its thread holds from the
+ * moment it gets the heap. When a thread ends in whatever way, the kernel marks the mutexes that it holds
+ * (set_robust_list(2)). The mark is proof: it cannot come from another thread of the same number, nor, as it is the
+ * memory of this process only that the kernel writes to, from a parent or a child. Taking and releasing the mutex costs no system call.
+ * Where the mark does not come (another C library's thread, more robust mutexes than the kernel walks), the thread counts
+ * as alive.
+ *
+ * Marks are looked for by whoever needs a heap and finds none abandoned, and by ticks (heap.c), so many heaps at a time.
+ */
+#include <errno.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <time.h>
+
+#include "ace/ace.h"
+#include "core/meta.h"
+#include "core/options.h"
+#include "hakmem.h"
+#include "heap/registry.h"
+#include "learn/profile.h"
+#include "sites/sites.h"
+#include "tiny/tiny.h"
+
+#define SEARCHED 512 /* heaps that are looked at before a new one is made: some 20 us */
+
+/* Nobody may enter these three: `enterable` stays false. All zero, so that no page of them need be there. */
+_Alignas(HKM_HEAP_ALIGNMENT) struct hkm_heap hkm_no_heap;
+_Alignas(HKM_HEAP_ALIGNMENT) struct hkm_heap hkm_ended_heap;
+_Alignas(HKM_HEAP_ALIGNMENT) struct hkm_heap hkm_starting_heap;
+
+_Thread_local struct hkm_heap *hkm_tls_heap = &hkm_no_heap;
+
+struct hkm_lock hkm_registry_lock;
+static _Atomic(struct hkm_heap *) all_heaps; /* read without the lock, too: heaps are only ever added */
+struct hkm_heap *hkm_abandoned_heaps;
+static hkm_counter active_heaps; /* written under the lock, read by anyone */
+static bool started;
+struct hkm_heap *hkm_long_lived_heap;
+
+static pthread_key_t thread_key;
+static bool has_key; /* the program may have taken them all */
+static pthread_once_t fork_hooks = PTHREAD_ONCE_INIT;
+
+static bool metered; /* written while the process starts */
+
+struct hkm_heap *hkm_heap_first(void)
+{
+	/* acquire: pairs with the release in heap_new, so that a heap found is initialised. */
+	return atomic_load_explicit(&all_heaps, memory_order_acquire);
+}
+
+static struct hkm_heap *heap_new(void)
+{
+	struct hkm_heap *heap = hkm_meta_alloc(sizeof *heap);
+	if (heap == NULL)
+		return NULL;
+	HKM_ASSERT(((uintptr_t)heap & (HKM_HEAP_ALIGNMENT - 1)) == 0);
+	heap->enterable = true;
+	heap->grant_mask = HKM_GRANT_MIN - 1;
+	heap->metered = metered;
+	hkm_policy_register(&heap->reader);
+	heap->next_heap = atomic_load_explicit(&all_heaps, memory_order_relaxed);
+	/* release: pairs with the acquire in hkm_heap_first. */
+	atomic_store_explicit(&all_heaps, heap, memory_order_release);
+	return heap;
+}
+
+/* ---- Signs of life ------------------------------------------------------------------------------------- */
+
+void hkm_heap_begin_life(struct hkm_heap *heap)
+{
+	pthread_mutexattr_t attributes;
+	clockid_t clock;
+	/* Fails in a thread that the C library does not know, and that can hold no robust mutex. */
+	bool known = pthread_getcpuclockid(pthread_self(), &clock) == 0;
+	if (!known || pthread_mutexattr_init(&attributes) != 0)
+		return;
+	/* Whoever held it before has released it, or does not exist. */
+	pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
+	if (pthread_mutex_init(&heap->life, &attributes) == 0)
+		pthread_mutex_trylock(&heap->life);
+	pthread_mutexattr_destroy(&attributes);
+}
+
+/* By the thread that began it. */
+static void end_life(struct hkm_heap *heap)
+{
+	pthread_mutex_unlock(&heap->life); /* refused in a child of fork, to whose list it does not belong */
+	pthread_mutex_destroy(&heap->life);
+}
+
+/* Whether the thread whose heap it was has ended. The word's layout is that of set_robust_list(2); relaxed, as the lock of the
+ * heap comes before anything that its thread wrote. */
+static bool life_is_over(const struct hkm_heap *heap)
+{
+	return (__atomic_load_n(&heap->life.__data.__lock, __ATOMIC_RELAXED) & (int)FUTEX_OWNER_DIED) != 0 &&
+	       !atomic_load_explicit(&heap->abandoned, memory_order_relaxed);
+}
+
+/* ---- Ends ------------------------------------------------------------------------------------------------ */
+
+void hkm_heap_abandon(struct hkm_heap *heap)
+{
+	/* seq_cst: see send in tiny/remote.c. */
+	atomic_store_explicit(&heap->abandoned, true, memory_order_seq_cst);
+	heap->empty_slabs_kept = 0; /* until it is adopted */
+	hkm_count(&active_heaps, (uint64_t)-1);
+	heap->next_abandoned = hkm_abandoned_heaps;
+	hkm_abandoned_heaps = heap;
+}
+
+/* All but slabs with live blocks goes to others; the caller holds the heap's lock. */
+static void empty(struct hkm_heap *heap, const struct hkm_policy *policy)
+{
+	hkm_remote_send_all(heap);
+	hkm_ace_flush(heap, policy);
+	hkm_remote_receive(heap);
+	hkm_tiny_flush(heap);
+	hkm_tiny_close(heap);
+	hkm_tiny_release_empty(heap, 0);
+}
+
+void hkm_heap_repair(struct hkm_heap *heap)
+{
+	heap->miscounted = true;
+	heap->enterable = true;
+	hkm_remote_repair(heap);
+	hkm_ace_repair(heap);
+	hkm_tiny_close(heap);
+}
+
+/* A thread that has ended within a slow path, in a signal handler, still holds the lock: its heap is lost, as what it was
+ * changing is not whole. */
+bool hkm_heap_bury(struct hkm_heap *heap)
+{
+	if (HKM_LIKELY(!life_is_over(heap)) || !hkm_lock_try(&heap->reader.lock))
+		return false;
+	/* Against the order of locks, and others may have been faster. */
+	bool buried = life_is_over(heap);
+	if (buried) {
+		hkm_heap_repair(heap);
+		empty(heap, hkm_policy_read(&heap->reader));
+		buried = hkm_lock_try(&hkm_registry_lock);
+	}
+	if (buried) {
+		hkm_heap_abandon(heap);
+		hkm_lock_release(&hkm_registry_lock);
+	}
+	hkm_heap_let_go(heap);
+	return buried;
+}
+
+/* Frees what signal handlers have freed while the list's heap could not be entered. */
+static void free_list(struct hkm_block *block)
+{
+	while (block != NULL) {
+		struct hkm_block *next = block->next;
+		hkm_free(block);
+		block = next;
+	}
+}
+
+static struct hkm_block *take_deferred(struct hkm_heap *heap)
+{
+	/* acquire: pairs with the release in hkm_defer_free, as hkm_starting_heap's list is that of several threads. */
+	return atomic_exchange_explicit(&heap->deferred, NULL, memory_order_acquire);
+}
+
+/* Runs at the end of a thread (pthread key). A free that comes later finds no heap and goes home one by one;
+ * a malloc that comes later adopts a heap again, and the C library runs this again. */
+static void thread_exit(void *value)
+{
+	struct hkm_heap *heap = value;
+	empty(heap, hkm_heap_enter(heap));
+	hkm_heap_leave(heap);
+	hkm_heap_set(&hkm_starting_heap); /* while this thread holds the registry lock */
+	struct hkm_block *deferred = take_deferred(heap);
+	hkm_lock_acquire(&hkm_registry_lock);
+	hkm_lock_acquire_quiet(&heap->reader.lock);
+	end_life(heap);
+	hkm_heap_abandon(heap);
+	hkm_remote_receive(heap);
+	hkm_lock_release(&hkm_registry_lock);
+	hkm_heap_let_go(heap);
+	hkm_heap_set(&hkm_ended_heap);
+	free_list(deferred);
+	free_list(take_deferred(&hkm_starting_heap));
+}
+
+/* ---- Threads without a heap ------------------------------------------------------------------------------ */
+
+static struct hkm_heap *guest_was; /* what the guest's heap is called otherwise; guarded by the guest's lock */
+
+const struct hkm_policy *hkm_guest_enter(void)
+{
+	struct hkm_heap *was = hkm_tls_heap;
+	hkm_heap_set(&hkm_starting_heap);
+	hkm_lock_acquire(&hkm_guest.lock);
+	guest_was = was;
+	return hkm_policy_read(&hkm_guest);
+}
+
+void hkm_guest_leave(void)
+{
+	struct hkm_heap *was = guest_was;
+	hkm_lock_release(&hkm_guest.lock);
+	hkm_heap_set(was);
+}
+
+/* ---- Beginnings ------------------------------------------------------------------------------------------- */
+
+/* The heap of long-lived blocks; it is made whenever there are rules, and costs nothing until one applies. */
+static void start_sites(void)
+{
+	if (!hkm_sites_start())
+		return;
+	hkm_bins_divert();
+	hkm_long_lived_heap = heap_new();
+	if (hkm_long_lived_heap != NULL)
+		atomic_store_explicit(&hkm_long_lived_heap->abandoned, true, memory_order_relaxed);
+}
+
+/* Called with the registry lock held. */
+static void start_process(void)
+{
+	hkm_options_read();
+	hkm_policy_start();
+	hkm_profile_start();
+	hkm_span_start();
+	start_sites();
+	hkm_learning.start();
+	has_key = pthread_key_create(&thread_key, thread_exit) == 0;
+	started = true;
+}
+
+static void install_fork_hooks(void)
+{
+	pthread_atfork(hkm_heap_fork_prepare, hkm_heap_fork_parent, hkm_heap_fork_child);
+}
+
+/* The caller holds the registry lock. */
+static struct hkm_heap *adopt(void)
+{
+	struct hkm_heap *heap = hkm_abandoned_heaps;
+	if (heap == NULL)
+		return NULL;
+	hkm_abandoned_heaps = heap->next_abandoned;
+	hkm_lock_acquire_quiet(&heap->reader.lock);
+	hkm_heap_begin_life(heap); /* so that no mark of the last one's is there when it counts as somebody's */
+	atomic_store_explicit(&heap->abandoned, false, memory_order_relaxed);
+	hkm_lock_release(&heap->reader.lock);
+	return heap;
+}
+
+/* Looks for heaps whose threads have ended without a word, until one is found; each time from where the last search ended. */
+static void bury_one(void)
+{
+	static _Atomic(struct hkm_heap *) next; /* NULL: at the first */
+	/* acquire: pairs with the release below, as hkm_heap_first does with heap_new. */
+	struct hkm_heap *heap = atomic_load_explicit(&next, memory_order_acquire);
+	bool found = false;
+	for (unsigned i = 0; i < SEARCHED && !found; i++) {
+		if (heap == NULL)
+			heap = hkm_heap_first();
+		if (heap == NULL)
+			return;
+		found = hkm_heap_bury(heap);
+		heap = heap->next_heap;
+	}
+	atomic_store_explicit(&next, heap, memory_order_release);
+}
+
+/* A heap for the calling thread, adopted or new, which it holds the life of; NULL: no memory. */
+static struct hkm_heap *find_heap(void)
+{
+	hkm_lock_acquire(&hkm_registry_lock);
+	if (!started)
+		start_process();
+	struct hkm_heap *heap = adopt();
+	if (heap == NULL) {
+		hkm_lock_release(&hkm_registry_lock);
+		bury_one();
+		hkm_lock_acquire(&hkm_registry_lock);
+		heap = adopt();
+	}
+	if (heap == NULL && (heap = heap_new()) != NULL)
+		hkm_heap_begin_life(heap);
+	if (heap != NULL)
+		hkm_count(&active_heaps, 1);
+	hkm_lock_release(&hkm_registry_lock);
+	return heap;
+}
+
+/* What handlers have freed while the thread got its heap is the heap's to free when it next leaves a slow path. */
+static void inherit_deferred(struct hkm_heap *heap)
+{
+	struct hkm_block *first = take_deferred(&hkm_starting_heap), *last = first;
+	if (first == NULL)
+		return;
+	while (last->next != NULL)
+		last = last->next;
+	last->next = atomic_load_explicit(&heap->deferred, memory_order_relaxed);
+	while (!atomic_compare_exchange_weak_explicit(&heap->deferred, &last->next, first, memory_order_relaxed,
+						      memory_order_relaxed))
+		;
+}
+
+HKM_SLOW static struct hkm_heap *heap_acquire(void)
+{
+	struct hkm_heap *before = hkm_tls_heap;
+	int saved = errno;
+	hkm_heap_set(&hkm_starting_heap);
+	/* Before the lock is held for the first time: a child that was forked without the hooks could find it so. Such a child
+	 * runs them again, if another thread was at it (glibc's pthread_once). What they allocate comes from the reserve. */
+	pthread_once(&fork_hooks, install_fork_hooks);
+	struct hkm_heap *heap = find_heap();
+	hkm_heap_set(heap != NULL ? heap : before);
+	if (heap != NULL) {
+		const struct hkm_policy *policy = hkm_heap_enter(heap);
+		heap->empty_slabs_kept = policy->empty_slabs;
+		hkm_ace_set_limit(heap, policy);
+		hkm_heap_leave(heap);
+		if (has_key)
+			pthread_setspecific(thread_key, heap); /* may allocate */
+		inherit_deferred(heap);
+	}
+	errno = saved;
+	return heap;
+}
+
+uint32_t hkm_heap_active(void)
+{
+	return (uint32_t)hkm_counted(&active_heaps);
+}
+
+struct hkm_heap *hkm_heap_get(void)
+{
+	struct hkm_heap *heap = hkm_tls_heap;
+	if (HKM_LIKELY(heap != &hkm_no_heap && heap != &hkm_ended_heap))
+		return heap != &hkm_starting_heap ? heap : NULL;
+	return heap_acquire();
+}
+
+void hkm_heap_meter_all(void)
+{
+	metered = true;
+}
