@@ -15,12 +15,13 @@ static size_t cached_bytes(const struct hkm_heap *heap)
 	return (size_t)((ptrdiff_t)heap->cache_limit - heap->cache_room);
 }
 
-/* Hands a block to the program that was asked for with `size`. A Large one reads as zero until it is freed for the first
- * time. */
+/* Hands a block to the program that was asked for with `size`. One that has a span of its own may read as zero, until it is
+ * freed for the first time: the span's head says so. What the descriptor of a later slice says is of spans that were there
+ * before. */
 static void *hand_out(void *block, size_t size, bool *zeroed)
 {
 	*hkm_state_of(block) = hkm_state(HKM_STATE_LIVE, block);
-	*zeroed = size > HKM_MID_MAX && hkm_window.slabs[hkm_slice_of(block)].zeroed;
+	*zeroed = size > HKM_MID_MAX && hkm_span_head(&hkm_window.slabs[hkm_slice_of(block)])->zeroed;
 	return block;
 }
 
@@ -201,6 +202,7 @@ bool hkm_ace_resize(struct hkm_slab *slab, void *pointer, size_t size)
 	hkm_pool_note_resize(slab->block_size, block_size);
 	slab->class = (uint8_t)class;
 	slab->block_size = block_size;
+	slab->zeroed = 0; /* the block is out, and what it has gained need not be zero */
 	hkm_pool_mark(slab);
 	return true;
 }

@@ -411,6 +411,7 @@ void *hkm_calloc_at(size_t count, size_t size, const void *site)
 	void *block = bytes <= HKM_TINY_MAX ? hkm_fast_malloc_at(bytes, site) : allocate(bytes, 16, &zeroed, site);
 	if (block != NULL && !zeroed)
 		memset(block, 0, bytes);
+	HKM_ASSERT(block == NULL || hkm_os_reads_as_zero(block, bytes));
 	return block;
 }
 

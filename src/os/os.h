@@ -55,6 +55,10 @@ bool hkm_os_populate(void *address, size_t size);
 /* Bytes of a mapped range that are resident; at most the first 16 MiB are looked at, and counted for the whole. */
 size_t hkm_os_resident(void *address, size_t size);
 
+/* Whether `size` bytes at `address` (any numbers, mapped) are zero; makes nothing resident, as pages that are not there read
+ * as zero. For the debug build, and for tests. */
+bool hkm_os_reads_as_zero(const void *address, size_t size);
+
 /* Nanoseconds of processor time that the calling thread has used, the kernel's on its behalf included. */
 uint64_t hkm_os_thread_ns(void);
 

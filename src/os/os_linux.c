@@ -177,6 +177,36 @@ size_t hkm_os_resident(void *address, size_t size)
 	return resident / page_size * (size / page_size) / (looked / page_size) * page_size;
 }
 
+static bool all_zero(const unsigned char *bytes, size_t size)
+{
+	static const unsigned char zeros[4096];
+	for (size_t done = 0; done < size; done += sizeof zeros)
+		if (memcmp(bytes + done, zeros, hkm_min(sizeof zeros, size - done)) != 0)
+			return false;
+	return true;
+}
+
+bool hkm_os_reads_as_zero(const void *address, size_t size)
+{
+	int saved = errno;
+	unsigned char resident[512];
+	size_t page_size = hkm_os_page_size();
+	const unsigned char *cursor = address, *end = cursor + size;
+	bool zero = true;
+	while (zero && cursor < end) {
+		const unsigned char *page = (const unsigned char *)((uintptr_t)cursor & ~(page_size - 1));
+		size_t pages = hkm_min(sizeof resident, ((size_t)(end - page) + page_size - 1) / page_size);
+		bool known = pages > 1 && mincore((void *)(uintptr_t)page, pages * page_size, resident) == 0;
+		for (size_t i = 0; zero && i < pages; i++, page += page_size) {
+			const unsigned char *stop = page + page_size < end ? page + page_size : end;
+			zero = (known && (resident[i] & 1) == 0) || all_zero(cursor, (size_t)(stop - cursor));
+			cursor = stop;
+		}
+	}
+	errno = saved;
+	return zero;
+}
+
 uint64_t hkm_os_thread_ns(void)
 {
 	struct timespec now;

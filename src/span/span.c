@@ -385,6 +385,15 @@ static unsigned best_start(const struct superslab *superslab, size_t slices, boo
 	return (unsigned)__builtin_ctzl(starts);
 }
 
+/* For the debug build: slices of a span, just taken, have left no promise behind, and read as zero if they are said to. */
+static bool promises_hold(const struct hkm_slab *slab, size_t first, size_t end, bool zeroed)
+{
+	for (size_t i = first; i < end; i++)
+		if (slab[i].zeroed)
+			return false;
+	return !zeroed || hkm_os_reads_as_zero(hkm_slab_start(slab + first), (end - first) << HKM_SLICE_SHIFT);
+}
+
 struct hkm_slab *hkm_span_alloc(size_t slices, bool little, bool *zeroed, bool *fresh)
 {
 	HKM_ASSERT(slices >= 1 && slices <= HKM_SUPERSLAB_SLICES);
@@ -410,6 +419,7 @@ struct hkm_slab *hkm_span_alloc(size_t slices, bool little, bool *zeroed, bool *
 		slab->deep = deep;
 	}
 	hkm_lock_release(&hkm_span_lock);
+	HKM_ASSERT(slab == NULL || promises_hold(slab, 0, slices, *zeroed));
 	size_t ahead = atomic_load_explicit(&fault_ahead, memory_order_relaxed);
 	if (grown && ahead > 0 && slab != NULL)
 		populate(superslab, ahead);
@@ -437,6 +447,7 @@ void hkm_span_free(struct hkm_slab *slab)
 		for (size_t i = 1; i < slices; i++)
 			slab[i].kind = HKM_KIND_NONE;
 	slab->kind = HKM_KIND_NONE;
+	slab->zeroed = 0;
 	give_back(slab, slices, slab->deep != 0);
 }
 
@@ -449,6 +460,7 @@ bool hkm_span_extend(struct hkm_slab *slab, size_t slices, bool *zeroed)
 	hkm_lock_acquire(&hkm_span_lock);
 	uint64_t bits = run_mask(slices - slab->slices) << (first + slab->slices);
 	bool possible = (superslab->free & bits) == bits;
+	size_t before = slab->slices;
 	if (possible) {
 		*zeroed = (superslab->dirty & bits) == 0;
 		take_free(superslab, bits, slices - slab->slices);
@@ -456,6 +468,7 @@ bool hkm_span_extend(struct hkm_slab *slab, size_t slices, bool *zeroed)
 		slab->slices = (uint16_t)slices;
 	}
 	hkm_lock_release(&hkm_span_lock);
+	HKM_ASSERT(!possible || promises_hold(slab, before, slices, *zeroed));
 	return possible;
 }
 

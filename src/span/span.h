@@ -46,7 +46,8 @@ struct hkm_slab {
 	uint8_t kind;        /* enum hkm_kind */
 	uint8_t class;       /* of L0 or L1 */
 	uint8_t listed;      /* is on its bin's or pool's list of spans with room */
-	uint8_t zeroed : 1;  /* L1 Large: reads as zero since nobody has had it; Mid: 0 */
+	uint8_t zeroed : 1;  /* L1 Large: reads as zero since nobody has had it; set when the span is made, cleared with the first free,
+			      * or with the span. First slice only: elsewhere, and in free slices, 0 */
 	uint8_t deep : 1;    /* L0: more than HKM_SHALLOW_BYTES of the slice may be resident; L1: 1 */
 	uint16_t slices;     /* of the span; first slice only */
 	union {

@@ -3,13 +3,21 @@
  *
  *   test_differential [SECONDS [SEED]]      default: 1.5 seconds for each part, at least LEAST_STEPS steps, seed 1
  *
+ * A third of the blocks come from calloc, in every size class; all that is freed is filled with other bytes
+ * before, so that whatever is wrongly taken for zero is seen. Between rounds of growth and shrinkage all is
+ * trimmed, or the threads sleep, so that the next blocks come from memory that was purged, or was not.
+ *
  * Part one: one thread, and every block's range is checked against the ranges of all others.
  * Part two: four threads that pass blocks to each other, so that most are freed by a thread
  * that did not allocate them. A failure names seed, thread and step.
+ *
+ * With HAKMEM_TEST_REFUSALS in the environment (tests/hostile) memory may be refused: a call may return NULL with
+ * ENOMEM, and whatever there was stays as it was.
  */
 #include "cmocka_tests.h"
 #include "support.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
@@ -19,10 +27,12 @@
 #define SLOTS 3000                  /* blocks a thread may hold */
 #define SHARED_SLOTS 500            /* places where threads leave blocks for each other */
 #define THREADS 4
+#define DIRT 0xa5                   /* what freed memory is filled with */
 #define LIVE_LIMIT (48 * MIB)       /* bytes a thread may hold */
 #define LEAST_STEPS 20000           /* of each thread, however long they take */
 
 static double part_seconds = 1.5;
+static bool may_be_refused;
 static uint64_t first_seed = 1;
 
 /* Which function may take a block's size along when it frees it. */
@@ -114,6 +124,15 @@ static void remove_range(struct range_list *ranges, const struct block *block)
 
 /* ---- Steps ------------------------------------------------------------------------ */
 
+/* Whether a call that allocates has been refused memory, where that may be. errno was 0 before. */
+static bool was_refused(struct worker *worker, const struct block *block)
+{
+	if (block->start != NULL || !may_be_refused)
+		return false;
+	check(worker, block, errno == ENOMEM, "refused without ENOMEM");
+	return true;
+}
+
 /* Takes over a block that was just allocated: checks what was promised and fills it. */
 static void adopt(struct worker *worker, struct block *block)
 {
@@ -145,6 +164,14 @@ static void forget(struct worker *worker, const struct block *block)
 	worker->live_bytes -= block->usable;
 }
 
+/* Each doubling, from 1 KiB to 2 MiB, as often as any other, so that every class of every layer gets some; seldom more. */
+static size_t size_of_any_class(struct random_source *random)
+{
+	size_t log = random_between(random, 0, 31) == 0 ? 21 : random_between(random, 10, 20);
+
+	return ((size_t)1 << log) + random_between(random, 0, ((size_t)1 << log) - 1);
+}
+
 static void allocate(struct worker *worker, struct block *block)
 {
 	size_t size = random_size(&worker->random);
@@ -152,14 +179,17 @@ static void allocate(struct worker *worker, struct block *block)
 	size_t call = random_between(&worker->random, 0, 99);
 	void *out = NULL;
 
+	if (call < 33 && random_between(&worker->random, 0, 2) == 0)
+		size = size_of_any_class(&worker->random);
 	*block = (struct block){ .size = size, .alignment = size <= 8 ? 8 : 16,
 		.origin = FROM_MALLOC };
-	if (call < 50) {
-		block->start = malloc(size);
-	} else if (call < 65) {
+	errno = 0;
+	if (call < 33) {
 		block->start = calloc(size, 1);
 		check(worker, block, block->start == NULL || all_bytes_are(block->start, size, 0),
 			"calloc's block is not zero");
+	} else if (call < 65) {
+		block->start = malloc(size);
 	} else if (call < 72) {
 		block->start = realloc(NULL, size);
 	} else if (call < 77) {
@@ -172,7 +202,7 @@ static void allocate(struct worker *worker, struct block *block)
 		block->origin = FROM_OTHER;
 		if (call < 93) {
 			block->alignment = alignment;
-			require(posix_memalign(&out, alignment, size) == 0, "posix_memalign");
+			errno = posix_memalign(&out, alignment, size);
 			block->start = out;
 		} else if (call < 97) {
 			block->alignment = alignment;
@@ -185,7 +215,8 @@ static void allocate(struct worker *worker, struct block *block)
 			block->start = pvalloc(size);
 		}
 	}
-	adopt(worker, block);
+	if (!was_refused(worker, block))
+		adopt(worker, block);
 }
 
 static void resize(struct worker *worker, struct block *block)
@@ -200,15 +231,24 @@ static void resize(struct worker *worker, struct block *block)
 		size = 1;
 	check_content(worker, block);
 	forget(worker, block);
+	/* What the block may lose. */
+	memset(old.start + kept, DIRT, old.usable - kept);
+	errno = 0;
 	block->start = random_between(&worker->random, 0, 1) == 0 ?
 		realloc(old.start, size) : reallocarray(old.start, 1, size);
+	if (was_refused(worker, block)) {
+		*block = old;
+		size = old.size;
+	}
 	check(worker, &old, block->start != NULL, "realloc: no memory");
 	check(worker, &old,
 		pattern_holds(block->start, old.usable, kept, block_seed(old.start, old.usable)),
 		"realloc did not keep the content");
-	block->size = size;
-	block->alignment = size <= 8 ? 8 : 16;
-	block->origin = FROM_MALLOC;
+	if (block->start != old.start || size != old.size) {
+		block->size = size;
+		block->alignment = size <= 8 ? 8 : 16;
+		block->origin = FROM_MALLOC;
+	}
 	adopt(worker, block);
 }
 
@@ -218,6 +258,7 @@ static void give_back(struct worker *worker, struct block *block)
 
 	check_content(worker, block);
 	forget(worker, block);
+	memset(block->start, DIRT, block->usable);
 	if (with_size && block->origin == FROM_MALLOC)
 		free_sized(block->start, block->size);
 	else if (with_size && block->origin == FROM_ALIGNED_ALLOC)
@@ -265,14 +306,46 @@ static void step(struct worker *worker)
 
 /* ---- The parts -------------------------------------------------------------------- */
 
-/* Steps until the time is up and the steps are enough, frees all, then fills up anew: growth and shrinkage alternate. */
+/* One block of each class, so that caches are filled with blocks that nobody has had yet; housekeeping rides on
+ * these calls, too. */
+static void touch_classes(struct worker *worker)
+{
+	for (size_t size = KIB; size < MIB; size += size / 4) {
+		unsigned char *block = calloc(1, size);
+
+		require(block != NULL && all_bytes_are(block, size, 0), "calloc's block of %zu bytes is not zero: seed %llu, "
+			"step %zu", size, (unsigned long long)worker->seed, worker->step);
+		memset(block, DIRT, malloc_usable_size(block));
+		free(block);
+	}
+}
+
+/* Between two rounds all that is free may go, at once or for lack of use, and what is there may be cut anew. */
+static void rest(struct worker *worker)
+{
+	size_t chance = random_between(&worker->random, 0, 3);
+
+	for (size_t i = 0; chance < 2 && i < 4; i++) {
+		touch_classes(worker);
+		if (chance == 0)
+			malloc_trim(0);
+		else
+			sleep_milliseconds(5);
+		for (size_t j = 0; j < SLOTS / 4; j++) {
+			worker->step++;
+			step(worker);
+		}
+	}
+}
+
+/* Steps until the time is up and the steps are enough, frees most, then fills up anew: growth and shrinkage alternate. */
 static void *work(void *argument)
 {
 	struct worker *worker = argument;
 	double end = seconds_now() + part_seconds;
 
 	while (worker->step < LEAST_STEPS || seconds_now() < end) {
-		size_t steps = random_between(&worker->random, 1000, 30000);
+		size_t steps = random_between(&worker->random, 1000, 10000);
 
 		for (size_t i = 0; i < steps && (i % 256 != 0 || worker->step < LEAST_STEPS || seconds_now() < end); i++) {
 			worker->step++;
@@ -281,6 +354,7 @@ static void *work(void *argument)
 		for (size_t i = 0; i < SLOTS; i++)
 			if (worker->blocks[i].start != NULL && random_between(&worker->random, 0, 9) > 0)
 				give_back(worker, &worker->blocks[i]);
+		rest(worker);
 	}
 	for (size_t i = 0; i < SLOTS; i++)
 		if (worker->blocks[i].start != NULL)
@@ -307,16 +381,21 @@ static void one_thread(void **state)
 static void four_threads(void **state)
 {
 	pthread_t threads[THREADS];
+	size_t started = 0;
 
 	(void)state;
 	for (size_t i = 0; i < SHARED_SLOTS; i++)
 		pthread_mutex_init(&shared_slots[i].lock, NULL);
 	for (size_t i = 0; i < THREADS; i++) {
+		int error;
+
 		start_worker(&workers[i], first_seed * 1000 + i);
 		workers[i].shared_slots = shared_slots;
-		assert_int_equal(pthread_create(&threads[i], NULL, work, &workers[i]), 0);
+		error = pthread_create(&threads[started], NULL, work, &workers[i]);
+		assert_true(error == 0 || (may_be_refused && error == EAGAIN));
+		started += error == 0;
 	}
-	for (size_t i = 0; i < THREADS; i++)
+	for (size_t i = 0; i < started; i++)
 		pthread_join(threads[i], NULL);
 	/* What is left lies in the shared slots; its threads are gone. */
 	for (size_t i = 0; i < SHARED_SLOTS; i++)
@@ -337,6 +416,7 @@ int main(int argument_count, char **arguments)
 		part_seconds = strtod(arguments[1], NULL);
 	if (argument_count > 2)
 		first_seed = strtoull(arguments[2], NULL, 10);
+	may_be_refused = getenv("HAKMEM_TEST_REFUSALS") != NULL;
 	printf("seed %llu\n", (unsigned long long)first_seed);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

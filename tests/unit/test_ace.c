@@ -733,6 +733,128 @@ ISOLATED(fresh_large_blocks_are_known_to_be_zero)
 	require(!zeroed, "a used block is said to be zero");
 }
 
+/* A slab of Tiny blocks, each linked to the one before. */
+static void **take_slab(void **list)
+{
+	for (size_t i = 0; i < HKM_SLICE_SIZE / 1024; i++) {
+		void **block = hkm_malloc(1000);
+
+		memset(block, 0xa5, 1000);
+		*block = list;
+		list = block;
+	}
+	return list;
+}
+
+/* Large blocks with spans of their own are made in bundles, of which only one is handed out here; the others' spans go home as
+ * fresh as they came, from another place in each round, and Tiny blocks lie there afterwards. */
+ISOLATED(a_block_in_a_shared_span_is_not_taken_for_a_fresh_one)
+{
+	void **list = NULL;
+
+	start();
+	for (size_t round = 0; round < 100; round++) {
+		hkm_free(hkm_malloc(60000));
+		flush();
+		hkm_pool_release_idle(true);
+		hkm_span_purge(UINT64_MAX, 0);
+		for (size_t i = 0; i < 3; i++)
+			list = take_slab(list);
+	}
+	while (list != NULL) {
+		void **next = *list;
+
+		hkm_free(list);
+		list = next;
+	}
+	hkm_heap_enter(heap);
+	hkm_tiny_flush(heap);
+	hkm_tiny_release_empty(heap, 0);
+	hkm_heap_leave(heap);
+	for (size_t size = HKM_MID_MAX + 1; size < HKM_SHARED_MAX; size += 8000) {
+		for (size_t i = 0; i < 40; i++) {
+			many[i] = hkm_calloc(1, size);
+			require(all_bytes_are(many[i], size, 0), "%zu bytes are not zero", size);
+		}
+		for (size_t i = 0; i < 40; i++) {
+			memset(many[i], 0xa5, size);
+			hkm_free(many[i]);
+		}
+		flush();
+		hkm_pool_release_idle(true);
+	}
+}
+
+/* Whatever the descriptor of a later slice says: it is of spans that were there before. */
+ISOLATED(only_the_head_of_a_span_says_whether_it_is_fresh)
+{
+	bool zeroed = false;
+	size_t size = 100000;
+
+	start();
+	take_many(size, 16);
+	for (size_t i = 0; i < 16; i++) {
+		memset(many[i], 0xa5, size);
+		hkm_free(many[i]);
+	}
+	for (size_t i = 0; i < 16; i++) {
+		struct hkm_slab *slab = slab_of_block(many[i]);
+
+		slab->zeroed = slab->distance != 0;
+	}
+	for (size_t i = 0; i < 16; i++) {
+		require(hkm_ace_alloc(heap, size, &zeroed) != NULL && !zeroed, "a used block is said to be zero");
+		slab_of_block(many[i])->zeroed = 0;
+	}
+}
+
+/* Each way in which a block that was said to be zero, or its memory, gets dirty and comes back. */
+ISOLATED(a_fresh_block_is_fresh_once)
+{
+	unsigned char *block, *other;
+	size_t size = 200000;
+	bool zeroed = false;
+
+	start();
+	policy.pool_spans[hkm_ace_class(size)] = 8;
+	policy.budget_large = 8;
+	impose(heap, &policy);
+	/* Freed by a signal handler: the link lies in the block, which goes home with the next slow path. */
+	block = hkm_ace_alloc(heap, size, &zeroed);
+	require(zeroed, "fresh memory is not known to be zero");
+	heap->enterable = false;
+	hkm_free(block);
+	heap->enterable = true;
+	other = hkm_malloc(5000);
+	flush();
+	require(hkm_ace_alloc(heap, size, &zeroed) == block && !zeroed, "a deferred free left it fresh");
+	hkm_free(other);
+	hkm_free(block);
+	flush();
+	hkm_pool_release_idle(true);
+	hkm_span_purge(UINT64_MAX, 0);
+	/* Grown over what somebody else had. */
+	block = hkm_ace_alloc(heap, size, &zeroed);
+	require(zeroed, "purged memory is not known to be zero");
+	require(hkm_ace_resize(slab_of_block(block), block, 900000), "cannot grow");
+	memset(block, 0xa5, 900000);
+	require(hkm_ace_resize(slab_of_block(block), block, size), "cannot shrink");
+	require(hkm_ace_resize(slab_of_block(block), block, 900000), "cannot grow");
+	require(block[899999] == 0xa5, "purged meanwhile");
+	hkm_free(block);
+	require(hkm_ace_alloc(heap, 900000, &zeroed) == block && !zeroed, "a grown block is said to be zero");
+	hkm_free(block);
+	flush();
+	hkm_pool_release_idle(true);
+	hkm_span_purge(UINT64_MAX, 0);
+	/* Freed by a thread that has no heap. */
+	block = hkm_ace_alloc(heap, size, &zeroed);
+	require(zeroed, "purged memory is not known to be zero");
+	memset(block, 0xa5, size);
+	hkm_ace_free(NULL, slab_of_block(block), block);
+	require(hkm_ace_alloc(heap, size, &zeroed) == block && !zeroed, "a free without a heap left it fresh");
+}
+
 /* ---- Wrong frees ----------------------------------------------------------------- */
 
 static void free_twice(void *block)
@@ -909,6 +1031,9 @@ int main(void)
 		cmocka_unit_test(large_blocks_are_resized_in_place),
 		cmocka_unit_test(cleared_blocks_are_zero_whatever_was_there),
 		cmocka_unit_test(fresh_large_blocks_are_known_to_be_zero),
+		cmocka_unit_test(a_block_in_a_shared_span_is_not_taken_for_a_fresh_one),
+		cmocka_unit_test(only_the_head_of_a_span_says_whether_it_is_fresh),
+		cmocka_unit_test(a_fresh_block_is_fresh_once),
 		cmocka_unit_test(wrong_frees_end_the_process),
 		cmocka_unit_test(ignored_wrong_frees_change_nothing),
 		cmocka_unit_test(any_thread_frees_any_block),

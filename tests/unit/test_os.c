@@ -362,6 +362,32 @@ static void resident_pages_are_counted_and_populated(void **state)
 	hkm_os_unmap(pages, size, false);
 }
 
+/* Every byte counts, at any alignment, and looking makes nothing resident. */
+static void memory_that_reads_as_zero_is_told_apart(void **state)
+{
+	size_t size = 1100 * PAGE;
+	unsigned char *pages = hkm_os_map(size);
+
+	(void)state;
+	hkm_os_huge_pages(pages, size, false);
+	errno = MARK;
+	assert_true(hkm_os_reads_as_zero(pages, size));
+	assert_int_equal(hkm_os_resident(pages, size), 0);
+	for (size_t at = 0; at < size; at += 511 * PAGE / 2 + 17) {
+		pages[at] = 1;
+		assert_false(hkm_os_reads_as_zero(pages, size));
+		assert_false(hkm_os_reads_as_zero(pages + at, 1));
+		assert_true(hkm_os_reads_as_zero(pages, at));
+		assert_true(hkm_os_reads_as_zero(pages + at + 1, size - at - 1));
+		pages[at] = 0;
+	}
+	pages[size - 1] = 1;
+	assert_false(hkm_os_reads_as_zero(pages + 5, size - 5));
+	assert_true(hkm_os_reads_as_zero(pages + 5, size - 6));
+	assert_int_equal(errno, MARK);
+	hkm_os_unmap(pages, size, false);
+}
+
 static void files_are_replaced_in_one_step(void **state)
 {
 	char directory[] = "/tmp/hakmem-os-XXXXXX", path[64], link_path[64], old[8] = { 0 };
@@ -529,6 +555,7 @@ int main(void)
 		cmocka_unit_test(files_are_read_up_to_a_bound),
 		cmocka_unit_test(files_are_mapped_for_reading),
 		cmocka_unit_test(resident_pages_are_counted_and_populated),
+		cmocka_unit_test(memory_that_reads_as_zero_is_told_apart),
 		cmocka_unit_test(files_are_replaced_in_one_step),
 		cmocka_unit_test(pipes_are_not_waited_for_and_written_whole),
 		cmocka_unit_test(a_file_that_cannot_be_written_whole_stays_as_it_was),

@@ -347,6 +347,87 @@ ISOLATED(memory_that_cannot_be_purged_stays_dirty_and_nothing_hangs)
 	require(!is_dirty(1), "not purged after all");
 }
 
+/* ---- What is said to read as zero -------------------------------------------------------- */
+
+/* Takes a span and frees it again, having written to it or not; result: whether it was said to be zero, which is then true. */
+static bool is_said_to_be_zero(size_t slices, bool dirties)
+{
+	struct span span = { 0 };
+	bool zeroed, fresh;
+
+	span.slab = hkm_span_alloc(slices, false, &zeroed, &fresh);
+	require(!zeroed || hkm_os_reads_as_zero(hkm_slab_start(span.slab), slices * HKM_SLICE_SIZE), "it is not");
+	if (dirties)
+		mark_pages(span.slab, 0, slices * PAGES_IN_SLICE, 7);
+	hkm_span_free(span.slab);
+	return zeroed;
+}
+
+ISOLATED(only_slices_that_nobody_has_had_since_a_purge_are_said_to_be_zero)
+{
+	struct hkm_slab *slab;
+	bool zeroed, fresh;
+
+	hkm_span_start();
+	require(is_said_to_be_zero(8, true), "fresh slices are not");
+	require(!is_said_to_be_zero(8, true), "slices that were used are");
+	require(!is_said_to_be_zero(16, true), "slices of which half were used are");
+	take(&spans[0], 1); /* so that the superslab stays */
+	purge_all();
+	require(is_said_to_be_zero(16, false), "purged slices are not");
+	require(!is_said_to_be_zero(16, true), "somebody could have used them");
+	purge_all();
+	/* Mapped anew. */
+	give(&spans[0]);
+	take(&spans[1], HKM_SUPERSLAB_SLICES);
+	take(&spans[2], HKM_SUPERSLAB_SLICES);
+	give(&spans[1]);
+	give(&spans[2]);
+	purge_all();
+	require(is_said_to_be_zero(HKM_SUPERSLAB_SLICES, true), "a purged superslab is not");
+	purge_all();
+	/* What is cut off a span, and what it grows into. */
+	slab = hkm_span_alloc(8, false, &zeroed, &fresh);
+	require(hkm_span_extend(slab, 16, &zeroed) && zeroed, "fresh slices behind a span are not");
+	memset(hkm_slab_start(slab), 9, 16 * HKM_SLICE_SIZE);
+	hkm_span_shrink(slab, 4);
+	require(hkm_span_extend(slab, 5, &zeroed) && !zeroed, "what was cut off is");
+	require(hkm_span_extend(slab, 17, &zeroed) && !zeroed, "a part of it was used");
+	require(hkm_span_extend(slab, 18, &zeroed) && zeroed, "behind it nobody has been");
+	hkm_span_free(slab);
+}
+
+ISOLATED(locked_slices_are_not_said_to_be_zero)
+{
+	leave_three_dirty();
+	if (syscall(SYS_mlock, hkm_slab_start(dirty_slab(1)), PAGE) != 0)
+		return;
+	hkm_span_purge(UINT64_MAX, 0);
+	for (size_t i = 0; i < 3; i++) {
+		bool zeroed, fresh;
+		struct hkm_slab *slab = hkm_span_alloc(HKM_SUPERSLAB_SLICES - 1, false, &zeroed, &fresh);
+		bool zero = hkm_os_reads_as_zero(hkm_slab_start(slab), DIRTY_EACH);
+
+		require(zero || !zeroed, "memory that could not be purged is");
+		require(!zero || slab != dirty_slab(1), "locked memory was emptied");
+	}
+}
+
+/* A span that nobody has written to is freed: what is made of its slices later knows nothing of that. */
+ISOLATED(a_promise_ends_with_its_span)
+{
+	hkm_span_start();
+	for (size_t i = 0; i < 4; i++)
+		take(&spans[i], 4);
+	for (size_t i = 0; i < 4; i++)
+		spans[i].slab->zeroed = 1;
+	for (size_t i = 0; i < 4; i++)
+		give(&spans[i]);
+	take(&spans[0], 16);
+	for (size_t i = 0; i < 16; i++)
+		require(spans[0].slab[i].zeroed == 0, "slice %zu still reads as zero", i);
+}
+
 /* ---- What the learner wants to know ------------------------------------------------------ */
 
 ISOLATED(what_is_asked_for_in_time_is_regretted)
@@ -509,6 +590,9 @@ int main(void)
 		cmocka_unit_test(purging_by_age_spares_the_young),
 		cmocka_unit_test(empty_superslabs_are_unmapped_and_their_addresses_used_again),
 		cmocka_unit_test(memory_that_cannot_be_purged_stays_dirty_and_nothing_hangs),
+		cmocka_unit_test(only_slices_that_nobody_has_had_since_a_purge_are_said_to_be_zero),
+		cmocka_unit_test(locked_slices_are_not_said_to_be_zero),
+		cmocka_unit_test(a_promise_ends_with_its_span),
 		cmocka_unit_test(what_is_asked_for_in_time_is_regretted),
 		cmocka_unit_test(slices_given_back_too_soon_are_regretted),
 		cmocka_unit_test(a_surplus_is_regretted_before_anything_was_aged),
