@@ -121,8 +121,8 @@ static void *allocate_from(struct hkm_heap *heap, size_t size, size_t alignment,
 		block = allocate_hinted(heap, size, alignment, hints, zeroed);
 	if (HKM_LIKELY(block == NULL))
 		block = allocate_once(heap, size, alignment, zeroed);
-	/* No memory: what lies idle anywhere in the process goes first. */
-	if (HKM_UNLIKELY(block == NULL) && hkm_heap_trim_all() > 0)
+	/* No memory: what lies idle anywhere in the process goes first, if that could help. */
+	if (HKM_UNLIKELY(block == NULL) && hkm_heap_reclaim(size))
 		block = allocate_once(heap, size, alignment, zeroed);
 	hkm_free_deferred(heap);
 	return block;

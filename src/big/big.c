@@ -8,6 +8,7 @@
 #define HASH_BUCKETS 4096u
 #define SMALLEST_LOG 12u                             /* alignment alone can make a small block Big */
 #define LARGEST ((size_t)1 << 47)                    /* more than there are addresses */
+#define DOUBTFUL ((size_t)16 << 20)                  /* the system is asked whether it has so much, before room is made for it */
 #define SIZE_BUCKETS ((48u - SMALLEST_LOG) * 8u)
 #define HUGE_PAGE ((size_t)2 << 20)
 #define SMALLEST_REST ((size_t)64 << 10)             /* shorter remainders are not worth keeping apart */
@@ -484,6 +485,8 @@ void *hkm_big_alloc_hinted(const struct hkm_policy *policy, size_t size, size_t 
 	struct range *range = NULL;
 	if ((hints & HKM_HINT_SAMPLED) == 0)
 		range = take_fitting(policy, size, alignment);
+	if (range == NULL && size >= DOUBTFUL && !hkm_os_is_possible(size))
+		return NULL;
 	if (range == NULL && (hints & HKM_HINT_SAMPLED) == 0 && alignment <= hkm_os_page_size())
 		range = take_grown(policy, size, hints, fresh);
 	if (range == NULL) {

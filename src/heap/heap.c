@@ -141,12 +141,12 @@ static void tick(struct hkm_heap *heap, const struct hkm_policy *policy, uint64_
 		hkm_pool_release_idle(false);
 		look_after_others(heap, now);
 	}
-	hkm_tiny_release_empty(heap, 0);
 	if (heap->trim_generation != requests) {
 		heap->trim_generation = requests;
-		hkm_tiny_trim(heap);
+		hkm_tiny_flush(heap);
 		before = now + 1;
 	}
+	hkm_tiny_release_empty(heap, 0);
 	if (hkm_span_purge_is_due(before))
 		hkm_span_purge(before, SIZE_MAX);
 	hkm_big_purge(before, SIZE_MAX);

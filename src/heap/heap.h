@@ -107,6 +107,7 @@ struct hkm_heap {
 	                             * freed one: costs at most that slab, but the checks of the debug build would call it broken */
 	bool expecting;             /* holds or has freed memory that a later tick gives back */
 	_Atomic bool abandoned;     /* has no thread; written under the registry and the reader's lock */
+	bool bare;                  /* abandoned, and all that is free in it lies on its slabs; written under the reader's lock */
 	_Alignas(64) bool enterable; /* not inside a slow path, so that a signal handler may enter; owner only */
 	uint32_t grant_mask;        /* frees that a hot list takes, and hits of a cache, between two looks at the clock, a
 	                             * power of two; less one */
@@ -219,8 +220,21 @@ void hkm_heap_make_room(struct hkm_heap *heap, const struct hkm_policy *policy, 
 /* Gives back all that malloc_trim promises (hakmem.h); result: bytes. */
 size_t hkm_heap_trim_all(void);
 
+/* The system has refused a request of `bytes`: gives back what idle memory could make it succeed, which is whole spans and
+ * ranges; pages within them cost the process neither addresses nor promises of memory. Result: whether to try again;
+ * false, at once, if nothing could help. The caller's heap is not entered. */
+bool hkm_heap_reclaim(size_t bytes);
+
+/* Heaps that malloc_trim and hkm_heap_reclaim have looked at so far; for tests. */
+extern hkm_counter hkm_heaps_looked_at;
+
 /* Drains the inbox of an abandoned heap, or of one whose thread sleeps, if nobody else is at it; any thread. */
 void hkm_heap_drain(struct hkm_heap *heap);
+
+/* Releases the lock of a heap that has no thread, or one that sleeps, and looks again at its inbox: who sent something
+ * meanwhile found the lock held, and left. Every release of the lock of such a heap comes by here, or by hkm_heap_drain,
+ * which does the same. The caller's heap is guarded. */
+void hkm_heap_let_go(struct hkm_heap *heap);
 
 /* Whether the heap's thread has not looked at the clock for so long that others take in what they have freed for it: it may
  * sleep for ever. It may also wake at any moment; the heap's lock keeps it out then. Advice. */

@@ -123,6 +123,7 @@ static void empty(struct hkm_heap *heap, const struct hkm_policy *policy)
 	hkm_tiny_flush(heap);
 	hkm_tiny_close(heap);
 	hkm_tiny_release_empty(heap, 0);
+	heap->bare = true;
 }
 
 void hkm_heap_repair(struct hkm_heap *heap)
@@ -251,6 +252,7 @@ static struct hkm_heap *adopt(void)
 		return NULL;
 	hkm_abandoned_heaps = heap->next_abandoned;
 	hkm_lock_acquire_quiet(&heap->reader.lock);
+	heap->bare = false;
 	hkm_heap_begin_life(heap); /* so that no mark of the last one's is there when it counts as somebody's */
 	atomic_store_explicit(&heap->abandoned, false, memory_order_relaxed);
 	hkm_lock_release(&heap->reader.lock);

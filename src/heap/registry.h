@@ -39,9 +39,4 @@ bool hkm_heap_bury(struct hkm_heap *heap);
 /* The heap has no thread from now on. The caller holds the registry lock, and the heap's unless nobody else exists. */
 void hkm_heap_abandon(struct hkm_heap *heap);
 
-/* Releases the lock of a heap that has no thread, or one that sleeps, and looks again at its inbox: who sent something
- * meanwhile found the lock held, and left. Every release of the lock of such a heap comes by here, or by hkm_heap_drain,
- * which does the same. The caller's heap is guarded. */
-void hkm_heap_let_go(struct hkm_heap *heap);
-
 #endif

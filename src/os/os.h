@@ -71,6 +71,10 @@ size_t hkm_os_physical_memory(void);
 /* Bytes of address space that the process may have (RLIMIT_AS); SIZE_MAX: no limit. */
 size_t hkm_os_address_limit(void);
 
+/* Whether the system could give `size` bytes (any number) at once to a process that has nothing yet: false if there are not
+ * so many addresses, RLIMIT_AS allows fewer, or the system has refused them and has less memory in all. Three system calls at most. */
+bool hkm_os_is_possible(size_t size);
+
 /* A number that differs between runs; not for cryptography. */
 uint64_t hkm_os_random(void);
 

@@ -221,7 +221,8 @@ uint64_t hkm_os_now_ms(void)
 	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-size_t hkm_os_physical_memory(void)
+/* Of memory, and of swap space; false: unknown. */
+static bool installed(size_t *memory, size_t *swap)
 {
 	struct sysinfo info;
 	/* The bare call: a sanitizer's wrapper of sysinfo may not be ready when the first block is asked for. */
@@ -229,8 +230,38 @@ size_t hkm_os_physical_memory(void)
 	long failed = syscall(SYS_sysinfo, &info);
 	errno = saved;
 	if (failed != 0)
-		return (size_t)1 << 32;
-	return (size_t)info.totalram * info.mem_unit;
+		return false;
+	*memory = (size_t)info.totalram * info.mem_unit;
+	*swap = (size_t)info.totalswap * info.mem_unit;
+	return true;
+}
+
+size_t hkm_os_physical_memory(void)
+{
+	size_t memory, swap;
+	return installed(&memory, &swap) ? memory : (size_t)1 << 32;
+}
+
+/* A power of two that no address lies above: the stack is at the top, or near it. */
+static size_t addresses_end(void)
+{
+	size_t top = (size_t)getauxval(AT_RANDOM);
+	return top != 0 ? (size_t)2 << hkm_log2(top) : SIZE_MAX;
+}
+
+bool hkm_os_is_possible(size_t size)
+{
+	size_t memory, swap;
+	if (size >= addresses_end() || size > hkm_os_address_limit())
+		return false;
+	if (!installed(&memory, &swap) || size <= memory + swap)
+		return true;
+	/* More than there is: by its settings the system refuses that, or does not count. */
+	size = hkm_align_up(size, hkm_os_page_size());
+	void *trial = hkm_os_map(size);
+	if (trial != NULL)
+		hkm_os_unmap(trial, size, false);
+	return trial != NULL;
 }
 
 size_t hkm_os_address_limit(void)

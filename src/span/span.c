@@ -54,6 +54,7 @@ static struct superslab *dirty_head, *dirty_tail;
 static size_t lowest_unmapped; /* no superslab below is unmapped and usable */
 static size_t refused_at; /* superslabs that were mapped when the system refused another; 0: it did not refuse the last one */
 static hkm_counter mapped_count, free_count, dirty_count, purged_bytes;
+static hkm_counter visited_count; /* whoever visits; a figure for tests */
 static hkm_counter oldest_dirty_ms; /* of the queue's head; 0: empty */
 
 struct hkm_regret hkm_span_aged, hkm_span_surplus; /* guarded by hkm_span_lock */
@@ -638,14 +639,23 @@ void hkm_span_stats(struct hkm_span_stats *stats)
 	stats->fresh = hkm_counted(&fresh_bytes);
 	stats->populated = hkm_counted(&populated_bytes);
 	stats->populate_ns = hkm_counted(&populate_ns);
+	stats->visited = hkm_counted(&visited_count);
 }
 
 HKM_RACY void hkm_span_visit(void (*visit)(struct hkm_slab *slab, void *context), void *context)
 {
 	size_t slices = hkm_window_slices();
 	for (size_t slice = 0; slice < slices; slice++) {
+		/* A superslab without a span in use is passed over, whether it is mapped or not. */
+		const struct superslab *superslab = &window.superslabs[slice / HKM_SUPERSLAB_SLICES];
+		if (slice % HKM_SUPERSLAB_SLICES == 0 && (!superslab->mapped || superslab->free == HKM_ALL_SLICES)) {
+			slice += HKM_SUPERSLAB_SLICES - 1;
+			continue;
+		}
 		struct hkm_slab *slab = &hkm_window.slabs[slice];
-		if (slab->kind != HKM_KIND_NONE && slab->kind != HKM_KIND_MID_REST)
+		if (slab->kind != HKM_KIND_NONE && slab->kind != HKM_KIND_MID_REST) {
 			visit(slab, context);
+			hkm_count(&visited_count, 1);
+		}
 	}
 }

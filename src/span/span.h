@@ -191,6 +191,7 @@ struct hkm_span_stats {
 	uint64_t fresh;      /* bytes handed out so far that were not resident */
 	uint64_t populated;  /* bytes made resident ahead so far; they are handed out as resident ones */
 	uint64_t populate_ns; /* of processor time that took */
+	uint64_t visited;    /* spans that hkm_span_visit has come by so far */
 };
 void hkm_span_stats(struct hkm_span_stats *stats);
 

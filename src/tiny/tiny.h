@@ -90,10 +90,9 @@ void hkm_tiny_decay(struct hkm_heap *heap);
 /* Releases kept empty slabs down to `keep`. */
 void hkm_tiny_release_empty(struct hkm_heap *heap, uint32_t keep);
 
-/* Flushes, and gives the pages of partly used slabs back that hold no live block (trim.c); result: bytes. The second one
- * without flushing, by whoever holds the heap's lock. */
-size_t hkm_tiny_trim(struct hkm_heap *heap);
-size_t hkm_tiny_trim_slabs(struct hkm_heap *heap);
+/* Gives the pages back that no live block lies in, of all slabs of all heaps (trim.c); result: bytes. The calling thread's
+ * heap is guarded. */
+size_t hkm_tiny_trim(void);
 
 /* Takes up to `limit` blocks out of a slab's free_map; result: their list, *count their number. */
 struct hkm_block *hkm_tiny_take_mapped(struct hkm_slab *slab, uint32_t limit, uint32_t *count);

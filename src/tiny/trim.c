@@ -3,6 +3,8 @@
  * The free blocks of a slab leave its freed list and become bits of its free_map, out of the blocks, so that no
  * link lies in a page that is given back; refills take them from there (hkm_tiny_take_mapped). A page goes
  * back if no block that overlaps it is in use.
+ *
+ * One walk over the window serves all heaps; the lock of a slab's heap is held for that slab only.
  */
 #include <string.h>
 
@@ -10,35 +12,26 @@
 #include "os/os.h"
 #include "tiny/tiny.h"
 
-#define RANGES 64
+#define RANGES (HKM_SLICE_SIZE / 4096) /* pages in a slab, of the smallest size that there is */
+#define LOCK_TRIES 100u /* a slow path is short, and who is in a longer one keeps its slab's pages until the next trim */
 
-struct trim_batch {
+/* What is given back of one slab. */
+struct pages {
 	struct hkm_range ranges[RANGES];
 	size_t count;
-	size_t bytes; /* given back so far */
+	size_t bytes;
 };
 
-static void batch_flush(struct trim_batch *batch)
+static void pages_add(struct pages *pages, char *start, size_t size)
 {
-	if (batch->count == 0 || !hkm_os_purge(batch->ranges, batch->count)) {
-		batch->count = 0;
-		return;
-	}
-	while (batch->count > 0)
-		batch->bytes += batch->ranges[--batch->count].size;
-}
-
-static void batch_add(struct trim_batch *batch, char *start, size_t size)
-{
-	struct hkm_range *last = batch->count > 0 ? &batch->ranges[batch->count - 1] : NULL;
+	struct hkm_range *last = pages->count > 0 ? &pages->ranges[pages->count - 1] : NULL;
+	pages->bytes += size;
 	if (last != NULL && (char *)last->start + last->size == start) {
 		last->size += size;
 		return;
 	}
-	if (batch->count == RANGES)
-		batch_flush(batch);
-	batch->ranges[batch->count].start = start;
-	batch->ranges[batch->count++].size = size;
+	pages->ranges[pages->count].start = start;
+	pages->ranges[pages->count++].size = size;
 }
 
 static bool is_free(const struct hkm_slab *slab, const uint64_t *map, uint32_t index)
@@ -47,7 +40,7 @@ static bool is_free(const struct hkm_slab *slab, const uint64_t *map, uint32_t i
 }
 
 /* Adds the pages of the slab that only free blocks overlap. */
-static void add_free_pages(const struct hkm_slab *slab, const uint64_t *map, struct trim_batch *batch)
+static void add_free_pages(const struct hkm_slab *slab, const uint64_t *map, struct pages *pages)
 {
 	size_t page_size = hkm_os_page_size(), size = slab->block_size;
 	char *start = hkm_slab_start(slab);
@@ -57,17 +50,20 @@ static void add_free_pages(const struct hkm_slab *slab, const uint64_t *map, str
 		while (index <= last && is_free(slab, map, index))
 			index++;
 		if (index > last)
-			batch_add(batch, start + offset, page_size);
+			pages_add(pages, start + offset, page_size);
 	}
 }
 
-static void trim_slab(struct hkm_slab *slab, struct trim_batch *batch)
+/* The caller holds the lock of the slab's heap. Result: bytes given back. */
+static size_t trim_slab(struct hkm_slab *slab)
 {
+	struct pages pages;
 	size_t map_bytes = hkm_align_up(slab->capacity, 64) / 8;
+	pages.count = pages.bytes = 0;
 	if (slab->free_map == NULL) {
 		slab->free_map = hkm_meta_alloc(map_bytes);
 		if (slab->free_map == NULL)
-			return;
+			return 0;
 	}
 	for (struct hkm_block *block = slab->freed; block != NULL; block = block->next) {
 		uint32_t offset = (uint32_t)((char *)block - hkm_slab_start(slab));
@@ -76,40 +72,45 @@ static void trim_slab(struct hkm_slab *slab, struct trim_batch *batch)
 		slab->mapped_free++;
 	}
 	slab->freed = NULL;
-	add_free_pages(slab, slab->free_map, batch);
+	add_free_pages(slab, slab->free_map, &pages);
 	if (slab->mapped_free == 0) {
 		hkm_meta_free(slab->free_map, map_bytes);
 		slab->free_map = NULL;
 	}
+	return pages.count > 0 && hkm_os_purge(pages.ranges, pages.count) ? pages.bytes : 0;
 }
 
-struct trim_visit {
-	struct hkm_heap *heap;
-	struct trim_batch *batch;
-};
+static struct hkm_heap *owner_of(const struct hkm_slab *slab)
+{
+	/* relaxed: advice without the owner's lock; with it, and the owner's bin there, it stays so. */
+	struct hkm_bin *bin = atomic_load_explicit(&hkm_window.bins[hkm_slice_index(slab)], memory_order_relaxed);
+	return hkm_is_bin(bin) ? hkm_heap_of_bin(bin) : NULL;
+}
 
+static bool try_for_a_while(struct hkm_lock *lock)
+{
+	for (unsigned i = 0; i < LOCK_TRIES; i++)
+		if (hkm_lock_try(lock))
+			return true;
+	return false;
+}
+
+/* Nothing is touched that the fast paths of the owner work on, so it need not sleep; and its slow paths wait for one slab
+ * at most. */
 static void visit(struct hkm_slab *slab, void *context)
 {
-	struct trim_visit *trim = context;
-	/* Only this heap's slabs: others' owners may be writing them. */
-	struct hkm_bin *bin =
-		atomic_load_explicit(&hkm_window.bins[hkm_slice_index(slab)], memory_order_relaxed);
-	if (hkm_is_bin(bin) && hkm_heap_of_bin(bin) == trim->heap)
-		trim_slab(slab, trim->batch);
+	size_t *bytes = context;
+	struct hkm_heap *heap = owner_of(slab);
+	if (heap == NULL || !try_for_a_while(&heap->reader.lock))
+		return;
+	if (owner_of(slab) == heap)
+		*bytes += trim_slab(slab);
+	hkm_heap_let_go(heap);
 }
 
-size_t hkm_tiny_trim(struct hkm_heap *heap)
+size_t hkm_tiny_trim(void)
 {
-	hkm_tiny_flush(heap);
-	return hkm_tiny_trim_slabs(heap);
-}
-
-size_t hkm_tiny_trim_slabs(struct hkm_heap *heap)
-{
-	struct trim_batch batch;
-	batch.count = batch.bytes = 0;
-	hkm_tiny_release_empty(heap, 0);
-	hkm_span_visit(visit, &(struct trim_visit){ heap, &batch });
-	batch_flush(&batch);
-	return batch.bytes;
+	size_t bytes = 0;
+	hkm_span_visit(visit, &bytes);
+	return bytes;
 }

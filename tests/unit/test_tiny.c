@@ -81,6 +81,16 @@ static void check_accounts(struct hkm_heap *heap)
 	check(heap);
 }
 
+static size_t trim(struct hkm_heap *heap)
+{
+	size_t bytes;
+
+	hkm_heap_guard(heap, true);
+	bytes = hkm_tiny_trim();
+	hkm_heap_guard(heap, false);
+	return bytes;
+}
+
 ISOLATED(every_slab_counts_exactly)
 {
 	struct hkm_heap *heap = quiet_heap();
@@ -105,10 +115,12 @@ ISOLATED(every_slab_counts_exactly)
 		if (step % 15000 == 0) {
 			hkm_heap_enter(heap);
 			if (step % 30000 == 0)
-				hkm_tiny_trim(heap);
+				hkm_tiny_flush(heap);
 			else
 				hkm_tiny_decay(heap);
 			hkm_heap_leave(heap);
+			if (step % 30000 == 0)
+				trim(heap);
 			check_accounts(heap);
 		}
 	}
@@ -399,8 +411,9 @@ ISOLATED(trimming_gives_back_pages_without_live_blocks)
 			taken[i] = NULL;
 		}
 	hkm_heap_enter(heap);
-	bytes = hkm_tiny_trim(heap);
+	hkm_tiny_flush(heap);
 	hkm_heap_leave(heap);
+	bytes = trim(heap);
 	require(bytes >= count * 1024 / 4 * 3 - HKM_SLICE_SIZE, "%zu bytes given back", bytes);
 	require(slab->free_map != NULL && slab->mapped_free == slab->capacity / 16 * 15 &&
 			slab->in_use == slab->capacity / 16 && slab->freed == NULL,
