@@ -100,6 +100,9 @@ void hkm_pool_lock_all(void);
 void hkm_pool_unlock_all(void);
 void hkm_pool_reset_locks(void);
 
+/* Whether anybody holds one of them at this moment. */
+bool hkm_pool_is_locked(void);
+
 /* ---- Between ace.c and pool.c ---- */
 
 /* Takes up to `count` blocks of a class out of its pool, growing it if need be; result: how many. */

@@ -398,6 +398,14 @@ void hkm_pool_unlock_all(void)
 		hkm_lock_release(&pools[class].lock);
 }
 
+bool hkm_pool_is_locked(void)
+{
+	for (unsigned class = 0; class < HKM_ACE_CLASSES; class++)
+		if (hkm_lock_is_held(&pools[class].lock))
+			return true;
+	return false;
+}
+
 void hkm_pool_reset_locks(void)
 {
 	for (unsigned class = 0; class < HKM_ACE_CLASSES; class++)

@@ -18,12 +18,15 @@ int hkm_posix_memalign_at(void **out, size_t alignment, size_t size, const void 
 void *hkm_pvalloc_at(size_t size, const void *site);
 
 /* ---- The reserve (reserve.c): for a signal handler that interrupted a slow path, and for a thread that
- * cannot have a heap. Lock-free; a mapping per block, 256 at a time. ---- */
+ * cannot have a heap. Lock-free; a mapping per block. ---- */
 
 void *hkm_reserve_alloc(size_t size, size_t alignment);
 
 /* Whether `pointer` was the reserve's, and is free now. */
 bool hkm_reserve_free(void *pointer);
+
+/* Whether so many of its blocks are out that there should be another way: it is slow, and the slower the more. */
+bool hkm_reserve_is_crowded(void);
 
 /* Usable bytes; 0 if it is not the reserve's. */
 size_t hkm_reserve_usable(const void *pointer);

@@ -128,13 +128,21 @@ static void *allocate_from(struct hkm_heap *heap, size_t size, size_t alignment,
 	return block;
 }
 
+/* A heap that can be entered instead of `heap`, which cannot; NULL: none. */
+HKM_SLOW static struct hkm_heap *other_heap(struct hkm_heap *heap)
+{
+	return heap != NULL ? hkm_heap_escape(heap, hkm_reserve_is_crowded()) : NULL;
+}
+
 static void *allocate(size_t size, size_t alignment, bool *zeroed, const void *site)
 {
 	void *block = NULL;
 	*zeroed = false;
 	if (HKM_LIKELY(size <= PTRDIFF_MAX - HKM_HEAP_ALIGNMENT)) {
 		struct hkm_heap *heap = hkm_heap_get();
-		if (HKM_UNLIKELY(heap == NULL || !heap->enterable)) {
+		if (HKM_UNLIKELY(heap == NULL || !heap->enterable))
+			heap = other_heap(heap);
+		if (HKM_UNLIKELY(heap == NULL)) {
 			block = hkm_reserve_alloc(size, alignment);
 		} else {
 			hkm_hints hints = HKM_UNLIKELY(hkm_sites.in_use) ? hints_for(heap, size, site) : 0;
@@ -326,9 +334,13 @@ void hkm_free_slow(void *pointer)
 	else if (heap == &hkm_ended_heap) /* the C library clears up behind a thread */
 		heap = NULL;
 	if (HKM_UNLIKELY(heap != NULL && !heap->enterable)) {
-		if (!hkm_reserve_free(pointer))
-			hkm_defer_free(heap, pointer);
-		return;
+		struct hkm_heap *other = other_heap(heap);
+		if (other == NULL) {
+			if (!hkm_reserve_free(pointer))
+				hkm_defer_free(heap, pointer);
+			return;
+		}
+		heap = other;
 	}
 	/* Looked at only now: getting a heap may have started the process. */
 	struct hkm_slab *slab = slab_in_use(pointer);

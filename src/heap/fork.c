@@ -3,8 +3,11 @@
 #include "big/big.h"
 #include "core/meta.h"
 #include "heap/registry.h"
+#include "os/os.h"
 #include "sites/sites.h"
 #include "tiny/tiny.h"
+
+#define TRIES 500 /* before a fork sleeps: a slow path is over by then, as a rule */
 
 /* The forking thread's heap, guarded while all locks are held: handlers of other libraries that run then, and
  * signal handlers, use the reserve. */
@@ -40,9 +43,26 @@ extern void _IO_list_lock(void) __attribute__((weak));
 extern void _IO_list_unlock(void) __attribute__((weak));
 extern void _IO_list_resetlock(void) __attribute__((weak));
 
+/* Takes the heap's lock, unless it may be that nobody will ever release it: in the child such a heap stays locked, and is
+ * nobody's. */
+static void take_heap(struct hkm_heap *heap)
+{
+	for (unsigned tries = 0; !(heap->fork_holds = hkm_lock_try(&heap->reader.lock)); tries++) {
+		if (heap->left_behind || atomic_load_explicit(&heap->forsaken, memory_order_relaxed) ||
+		    hkm_heap_life_is_over(heap))
+			break;
+		if (tries >= TRIES)
+			hkm_os_sleep_ms(1);
+	}
+}
+
 void hkm_heap_fork_prepare(void)
 {
 	struct hkm_heap *own = hkm_heap_get();
+	if (own != NULL && !own->enterable) {
+		struct hkm_heap *other = hkm_heap_escape(own, false);
+		own = other != NULL ? other : own;
+	}
 	if (fork_goes_without_locks(own))
 		return;
 	if (own != NULL)
@@ -52,7 +72,7 @@ void hkm_heap_fork_prepare(void)
 	hkm_lock_acquire(&hkm_registry_lock);
 	forking_heap = own;
 	for (struct hkm_heap *heap = hkm_heap_first(); heap != NULL; heap = heap->next_heap)
-		hkm_lock_acquire_quiet(&heap->reader.lock);
+		take_heap(heap);
 	hkm_lock_acquire(&hkm_guest.lock);
 	hkm_pool_lock_all();
 	hkm_lock_acquire(&hkm_big_lock);
@@ -77,6 +97,8 @@ void hkm_heap_fork_parent(void)
 	hkm_pool_unlock_all();
 	hkm_lock_release(&hkm_guest.lock);
 	for (struct hkm_heap *heap = hkm_heap_first(); heap != NULL; heap = heap->next_heap) {
+		if (!heap->fork_holds)
+			continue;
 		if (atomic_load_explicit(&heap->abandoned, memory_order_relaxed))
 			hkm_heap_let_go(heap);
 		else
@@ -87,6 +109,14 @@ void hkm_heap_fork_parent(void)
 		_IO_list_unlock();
 	if (own != NULL)
 		hkm_heap_guard(own, false);
+}
+
+/* Whether the heap is the calling thread's, or one that it has left behind and may come back to. */
+static bool is_of(const struct hkm_heap *own, const struct hkm_heap *heap)
+{
+	while (own != NULL && own != heap)
+		own = own->left;
+	return own != NULL;
 }
 
 void hkm_heap_fork_child(void)
@@ -103,8 +133,13 @@ void hkm_heap_fork_child(void)
 	hkm_pool_reset_locks();
 	hkm_lock_reset(&hkm_guest.lock);
 	for (struct hkm_heap *heap = hkm_heap_first(); heap != NULL; heap = heap->next_heap) {
+		bool is_own = is_of(own, heap);
+		if (!heap->fork_holds && !is_own)
+			hkm_heap_lose(heap);
+		if (!heap->fork_holds)
+			continue;
 		hkm_lock_reset(&heap->reader.lock);
-		if (heap == own || atomic_load_explicit(&heap->abandoned, memory_order_relaxed))
+		if (is_own || atomic_load_explicit(&heap->abandoned, memory_order_relaxed))
 			continue;
 		hkm_heap_repair(heap);
 		hkm_heap_abandon(heap);

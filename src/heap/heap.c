@@ -33,6 +33,8 @@ static void apply(struct hkm_heap *heap, const struct hkm_policy *policy)
 const struct hkm_policy *hkm_heap_enter(struct hkm_heap *heap)
 {
 	HKM_ASSERT(heap->enterable);
+	char here;
+	heap->entered_at = (uintptr_t)&here;
 	heap->enterable = false;
 	atomic_signal_fence(memory_order_seq_cst); /* before anything that a signal handler could find half done */
 	if (HKM_UNLIKELY(heap->metered))

@@ -132,6 +132,13 @@ struct hkm_heap {
 	struct hkm_heap *next_abandoned; /* guarded by the registry lock */
 	struct hkm_heap_counters counters;
 	struct hkm_sampler sampler; /* owner only */
+	uintptr_t entered_at;       /* where on its thread's stack the slow path was entered that is open; owner only */
+	/* escape.c: the heaps that its thread has before left in a slow path, through this; owner only. */
+	struct hkm_heap *left;
+	/* Its thread has another; guarded by the registry lock, but its thread, too, may read it. */
+	bool left_behind;
+	bool fork_holds;            /* a fork in progress has got its lock; guarded by the registry lock */
+	_Atomic bool forsaken;      /* nobody may ever release its lock again, so fork does not wait for it; advice */
 
 	_Alignas(64) struct hkm_tiny tiny[HKM_TINY_CLASSES];
 	struct hkm_tiny_counters tiny_counters[HKM_TINY_CLASSES];
@@ -184,6 +191,8 @@ static inline struct hkm_heap *hkm_heap_of_bin(const struct hkm_bin *bin)
 /* A signal handler that interrupts what follows must not enter the heap: it holds a lock without being entered. */
 static inline void hkm_heap_guard(struct hkm_heap *heap, bool guarded)
 {
+	if (guarded)
+		heap->entered_at = (uintptr_t)&guarded;
 	atomic_signal_fence(memory_order_seq_cst);
 	heap->enterable = !guarded;
 	atomic_signal_fence(memory_order_seq_cst);
@@ -197,6 +206,12 @@ struct hkm_heap *hkm_heap_get(void);
  * numbers have been taken over. hkm_heap_leave ends it. Only for an enterable heap. */
 const struct hkm_policy *hkm_heap_enter(struct hkm_heap *heap);
 void hkm_heap_leave(struct hkm_heap *heap);
+
+/* For a call that finds its heap not enterable: it interrupts a slow path, as a signal handler does, or that slow path was
+ * left for good by a jump out of a handler. Result: another heap, which is the thread's from now on, if it is likely that the slow path was
+ * left, or if it is `pressing`; and if the slow path holds no lock that the other heap may need; otherwise NULL. See
+ * escape.c. */
+struct hkm_heap *hkm_heap_escape(struct hkm_heap *heap, bool pressing);
 
 /* The same for a thread that has no heap, with the guest's lock (policy.h): its signal handlers find hkm_starting_heap
  * meanwhile. */

@@ -96,7 +96,7 @@ static void end_life(struct hkm_heap *heap)
 
 /* Whether the thread whose heap it was has ended. The word's layout is that of set_robust_list(2); relaxed, as the lock of the
  * heap comes before anything that its thread wrote. */
-static bool life_is_over(const struct hkm_heap *heap)
+bool hkm_heap_life_is_over(const struct hkm_heap *heap)
 {
 	return (__atomic_load_n(&heap->life.__data.__lock, __ATOMIC_RELAXED) & (int)FUTEX_OWNER_DIED) != 0 &&
 	       !atomic_load_explicit(&heap->abandoned, memory_order_relaxed);
@@ -109,7 +109,10 @@ void hkm_heap_abandon(struct hkm_heap *heap)
 	/* seq_cst: see send in tiny/remote.c. */
 	atomic_store_explicit(&heap->abandoned, true, memory_order_seq_cst);
 	heap->empty_slabs_kept = 0; /* until it is adopted */
-	hkm_count(&active_heaps, (uint64_t)-1);
+	if (!heap->left_behind) /* whose thread counts with another */
+		hkm_count(&active_heaps, (uint64_t)-1);
+	heap->left_behind = false;
+	atomic_store_explicit(&heap->forsaken, false, memory_order_relaxed);
 	heap->next_abandoned = hkm_abandoned_heaps;
 	hkm_abandoned_heaps = heap;
 }
@@ -139,10 +142,10 @@ void hkm_heap_repair(struct hkm_heap *heap)
  * changing is not whole. */
 bool hkm_heap_bury(struct hkm_heap *heap)
 {
-	if (HKM_LIKELY(!life_is_over(heap)) || !hkm_lock_try(&heap->reader.lock))
+	if (HKM_LIKELY(!hkm_heap_life_is_over(heap)) || !hkm_lock_try(&heap->reader.lock))
 		return false;
 	/* Against the order of locks, and others may have been faster. */
-	bool buried = life_is_over(heap);
+	bool buried = hkm_heap_life_is_over(heap);
 	if (buried) {
 		hkm_heap_repair(heap);
 		empty(heap, hkm_policy_read(&heap->reader));
@@ -172,11 +175,9 @@ static struct hkm_block *take_deferred(struct hkm_heap *heap)
 	return atomic_exchange_explicit(&heap->deferred, NULL, memory_order_acquire);
 }
 
-/* Runs at the end of a thread (pthread key). A free that comes later finds no heap and goes home one by one;
- * a malloc that comes later adopts a heap again, and the C library runs this again. */
-static void thread_exit(void *value)
+/* The calling thread, whose heap it is, ends. */
+static void end_heap(struct hkm_heap *heap)
 {
-	struct hkm_heap *heap = value;
 	empty(heap, hkm_heap_enter(heap));
 	hkm_heap_leave(heap);
 	hkm_heap_set(&hkm_starting_heap); /* while this thread holds the registry lock */
@@ -190,6 +191,54 @@ static void thread_exit(void *value)
 	hkm_heap_let_go(heap);
 	hkm_heap_set(&hkm_ended_heap);
 	free_list(deferred);
+}
+
+void hkm_heap_lose(struct hkm_heap *heap)
+{
+	if (!heap->left_behind)
+		hkm_count(&active_heaps, (uint64_t)-1);
+	heap->left_behind = true;
+	/* relaxed: no policy is read under this lock any more, so it keeps none from being used again. */
+	atomic_store_explicit(&heap->reader.seen, UINT64_MAX, memory_order_relaxed);
+}
+
+/* The calling thread ends in a signal handler, or has jumped out of one, that interrupted a slow path of its heap. If that
+ * holds the heap's lock, the heap is lost: what it was changing is not whole. */
+static void lose_heap(struct hkm_heap *heap)
+{
+	atomic_store_explicit(&heap->forsaken, true, memory_order_relaxed);
+	if (!hkm_locks_are_free())
+		return;
+	if (hkm_lock_try(&heap->reader.lock)) {
+		hkm_heap_repair(heap);
+		hkm_lock_release(&heap->reader.lock);
+		hkm_heap_set(heap);
+		end_heap(heap);
+		return;
+	}
+	hkm_lock_acquire(&hkm_registry_lock);
+	hkm_heap_lose(heap);
+	hkm_lock_release(&hkm_registry_lock);
+}
+
+/* Runs at the end of a thread (pthread key). A free that comes later finds no heap and goes home one by one;
+ * a malloc that comes later adopts a heap again, and the C library runs this again. */
+static void thread_exit(void *value)
+{
+	struct hkm_heap *heap = hkm_tls_heap, *next;
+	(void)value; /* it may have left that one */
+	if (heap == &hkm_no_heap || heap == &hkm_ended_heap || heap == &hkm_starting_heap)
+		heap = NULL;
+	for (; heap != NULL; heap = next) {
+		next = heap->left;
+		heap->left = NULL;
+		hkm_heap_set(heap->enterable ? heap : &hkm_starting_heap);
+		if (heap->enterable)
+			end_heap(heap);
+		else
+			lose_heap(heap);
+	}
+	hkm_heap_set(&hkm_ended_heap);
 	free_list(take_deferred(&hkm_starting_heap));
 }
 
@@ -278,7 +327,7 @@ static void bury_one(void)
 }
 
 /* A heap for the calling thread, adopted or new, which it holds the life of; NULL: no memory. */
-static struct hkm_heap *find_heap(void)
+static struct hkm_heap *find_heap(struct hkm_heap *left)
 {
 	hkm_lock_acquire(&hkm_registry_lock);
 	if (!started)
@@ -292,27 +341,31 @@ static struct hkm_heap *find_heap(void)
 	}
 	if (heap == NULL && (heap = heap_new()) != NULL)
 		hkm_heap_begin_life(heap);
-	if (heap != NULL)
-		hkm_count(&active_heaps, 1);
+	if (heap != NULL) {
+		heap->left = left;
+		if (left != NULL)
+			left->left_behind = true;
+		else
+			hkm_count(&active_heaps, 1);
+	}
 	hkm_lock_release(&hkm_registry_lock);
 	return heap;
 }
 
-/* What handlers have freed while the thread got its heap is the heap's to free when it next leaves a slow path. */
-static void inherit_deferred(struct hkm_heap *heap)
+void hkm_heap_inherit_deferred(struct hkm_heap *to, struct hkm_heap *from)
 {
-	struct hkm_block *first = take_deferred(&hkm_starting_heap), *last = first;
+	struct hkm_block *first = take_deferred(from), *last = first;
 	if (first == NULL)
 		return;
 	while (last->next != NULL)
 		last = last->next;
-	last->next = atomic_load_explicit(&heap->deferred, memory_order_relaxed);
-	while (!atomic_compare_exchange_weak_explicit(&heap->deferred, &last->next, first, memory_order_relaxed,
+	last->next = atomic_load_explicit(&to->deferred, memory_order_relaxed);
+	while (!atomic_compare_exchange_weak_explicit(&to->deferred, &last->next, first, memory_order_relaxed,
 						      memory_order_relaxed))
 		;
 }
 
-HKM_SLOW static struct hkm_heap *heap_acquire(void)
+HKM_SLOW struct hkm_heap *hkm_heap_acquire(struct hkm_heap *left)
 {
 	struct hkm_heap *before = hkm_tls_heap;
 	int saved = errno;
@@ -320,7 +373,7 @@ HKM_SLOW static struct hkm_heap *heap_acquire(void)
 	/* Before the lock is held for the first time: a child that was forked without the hooks could find it so. Such a child
 	 * runs them again, if another thread was at it (glibc's pthread_once). What they allocate comes from the reserve. */
 	pthread_once(&fork_hooks, install_fork_hooks);
-	struct hkm_heap *heap = find_heap();
+	struct hkm_heap *heap = find_heap(left);
 	hkm_heap_set(heap != NULL ? heap : before);
 	if (heap != NULL) {
 		const struct hkm_policy *policy = hkm_heap_enter(heap);
@@ -329,7 +382,8 @@ HKM_SLOW static struct hkm_heap *heap_acquire(void)
 		hkm_heap_leave(heap);
 		if (has_key)
 			pthread_setspecific(thread_key, heap); /* may allocate */
-		inherit_deferred(heap);
+		/* What handlers have freed meanwhile is the heap's to free when it next leaves a slow path. */
+		hkm_heap_inherit_deferred(heap, &hkm_starting_heap);
 	}
 	errno = saved;
 	return heap;
@@ -345,7 +399,7 @@ struct hkm_heap *hkm_heap_get(void)
 	struct hkm_heap *heap = hkm_tls_heap;
 	if (HKM_LIKELY(heap != &hkm_no_heap && heap != &hkm_ended_heap))
 		return heap != &hkm_starting_heap ? heap : NULL;
-	return heap_acquire();
+	return hkm_heap_acquire(NULL);
 }
 
 void hkm_heap_meter_all(void)

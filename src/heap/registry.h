@@ -1,4 +1,4 @@
-/* registry.h - what heap.c, life.c, trim.c and fork.c share: the lists of heaps, and the lock over them. For these files only. */
+/* registry.h - what heap.c, life.c, escape.c, trim.c and fork.c share: the lists of heaps, and the lock over them. For these files only. */
 #ifndef HKM_REGISTRY_H
 #define HKM_REGISTRY_H
 
@@ -29,8 +29,24 @@ static inline void hkm_heap_set(struct hkm_heap *heap)
 /* The calling thread shows by heap->life from now on that it is there. Nobody else holds or waits for it. */
 void hkm_heap_begin_life(struct hkm_heap *heap);
 
+/* Gives the calling thread a heap, adopted or new; NULL: no memory, and it keeps what it has. `left`: the one that it leaves
+ * behind, see escape.c, or NULL. */
+struct hkm_heap *hkm_heap_acquire(struct hkm_heap *left);
+
+/* The heap has no thread, and cannot have one, as its lock will never be released. The caller holds the registry lock. */
+void hkm_heap_lose(struct hkm_heap *heap);
+
+/* Whether nobody holds, at this moment, a lock that slow paths of several heaps take; escape.c. */
+bool hkm_locks_are_free(void);
+
+/* Makes those blocks wait in `to` that wait in `from` (heap->deferred). */
+void hkm_heap_inherit_deferred(struct hkm_heap *to, struct hkm_heap *from);
+
 /* The thread of this heap does not exist, and ended, or was copied, at any moment outside a slow path. */
 void hkm_heap_repair(struct hkm_heap *heap);
+
+/* Whether the heap's thread has ended without a word, and it has none now. */
+bool hkm_heap_life_is_over(const struct hkm_heap *heap);
 
 /* If the heap's thread has ended without a word: it has none from now on. Whoever looks has no lock but that of its own
  * heap. Result: has it been put on the list of abandoned ones? */

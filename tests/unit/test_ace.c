@@ -822,9 +822,9 @@ ISOLATED(a_fresh_block_is_fresh_once)
 	/* Freed by a signal handler: the link lies in the block, which goes home with the next slow path. */
 	block = hkm_ace_alloc(heap, size, &zeroed);
 	require(zeroed, "fresh memory is not known to be zero");
-	heap->enterable = false;
+	hkm_heap_guard(heap, true);
 	hkm_free(block);
-	heap->enterable = true;
+	hkm_heap_guard(heap, false);
 	other = hkm_malloc(5000);
 	flush();
 	require(hkm_ace_alloc(heap, size, &zeroed) == block && !zeroed, "a deferred free left it fresh");

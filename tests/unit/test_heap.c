@@ -532,13 +532,13 @@ ISOLATED(frees_that_interrupt_a_slow_path_wait_for_its_end)
 		waiting[i] = hkm_malloc(sizes[i]);
 		memset(waiting[i], 1, sizes[i]);
 	}
-	own->enterable = false;
+	hkm_heap_guard(own, true);
 	for (size_t i = 0; i < 3; i++) {
 		hkm_free(waiting[i]);
 		require(atomic_load(&own->deferred) == waiting[i], "the free was not put aside");
 		require(hkm_malloc_usable_size(waiting[i]) >= sizes[i], "the block was freed at once");
 	}
-	own->enterable = true;
+	hkm_heap_guard(own, false);
 	hkm_free(hkm_malloc(500000)); /* any slow path */
 	require(atomic_load(&own->deferred) == NULL, "the frees still wait");
 	require(hkm_malloc(3000) == waiting[0] && hkm_malloc(100000) == waiting[1], "the blocks were not freed");
@@ -553,13 +553,13 @@ ISOLATED(tiny_frees_wait_when_the_hot_list_is_full)
 
 	for (size_t i = 0; i < 1000; i++)
 		taken[i] = hkm_malloc(64);
-	own->enterable = false;
+	hkm_heap_guard(own, true);
 	for (size_t i = 0; i < 1000; i++) {
 		hkm_free(taken[i]);
 		waited += atomic_load(&own->deferred) == taken[i];
 	}
 	require(waited > 500, "only %zu frees waited", waited);
-	own->enterable = true;
+	hkm_heap_guard(own, false);
 	hkm_free_deferred(own);
 	require(atomic_load(&own->deferred) == NULL, "the frees still wait");
 	hkm_heap_enter(own);
@@ -576,7 +576,7 @@ ISOLATED(allocations_that_interrupt_a_slow_path_come_from_the_reserve)
 	static const size_t sizes[] = { 20, 100, 200, 5000, 100000, 3 * MIB };
 	unsigned char *reserved[6];
 
-	own->enterable = false;
+	hkm_heap_guard(own, true);
 	for (size_t i = 0; i < 6; i++) {
 		reserved[i] = hkm_malloc(sizes[i]);
 		require(reserved[i] != NULL && hkm_reserve_usable(reserved[i]) >= sizes[i],
@@ -589,7 +589,7 @@ ISOLATED(allocations_that_interrupt_a_slow_path_come_from_the_reserve)
 	hkm_free(reserved[0]);
 	hkm_free(reserved[5]);
 	require(atomic_load(&own->deferred) == NULL, "blocks of the reserve wait");
-	own->enterable = true;
+	hkm_heap_guard(own, false);
 	reserved[2] = hkm_realloc(reserved[2], 20000);
 	require(all_bytes_are(reserved[2], 200, 1), "contents lost");
 	require(hkm_reserve_usable(reserved[2]) == 0, "the reserve was used without need");
@@ -599,30 +599,26 @@ ISOLATED(allocations_that_interrupt_a_slow_path_come_from_the_reserve)
 	}
 }
 
-ISOLATED(the_reserve_ends_and_begins_again)
+ISOLATED(the_reserve_grows)
 {
-	static void *reserved[1000];
-	size_t count = 0;
+	static void *reserved[3000];
 
-	require(!hkm_reserve_free(&count) && !hkm_reserve_free(NULL), "freed what is not its own");
-	while ((reserved[count] = hkm_reserve_alloc(1 + count, PAGE << count % 6)) != NULL) {
-		require(is_aligned(reserved[count], PAGE << count % 6), "not aligned");
-		require(hkm_reserve_usable(reserved[count]) >= 1 + count, "too small");
-		require(all_bytes_are(reserved[count], 1 + count, 0), "not zero");
-		memset(reserved[count], 1, 1 + count);
-		require(++count < 1000, "no end");
+	require(!hkm_reserve_free(reserved) && !hkm_reserve_free(NULL), "freed what is not its own");
+	for (size_t i = 0; i < 3000; i++) {
+		reserved[i] = hkm_reserve_alloc(1 + i, PAGE << i % 6);
+		require(reserved[i] != NULL && is_aligned(reserved[i], PAGE << i % 6), "block %zu", i);
+		require(hkm_reserve_usable(reserved[i]) >= 1 + i, "too small");
+		require(all_bytes_are(reserved[i], 1 + i, 0), "not zero");
+		memset(reserved[i], 1, 1 + i);
+		require(hkm_reserve_is_crowded() == (i >= 127), "crowded, or not, with %zu blocks", i + 1);
 	}
-	require(count == 256, "%zu blocks", count);
 	require(!hkm_reserve_free((char *)reserved[0] + 16), "an inner pointer was freed");
-	require(hkm_reserve_free(reserved[100]) && !hkm_reserve_free(reserved[100]), "not freed once");
-	require(hkm_reserve_alloc(10, PAGE) != NULL && hkm_reserve_alloc(10, PAGE) == NULL, "not one place free");
-	for (size_t i = 0; i < count; i++)
-		require(hkm_reserve_free(reserved[i]) || i == 100, "block %zu", i);
+	require(hkm_reserve_free(reserved[1000]) && !hkm_reserve_free(reserved[1000]), "not freed once");
+	for (size_t i = 0; i < 3000; i++)
+		require(hkm_reserve_free(reserved[i]) || i == 1000, "block %zu", i);
+	require(!hkm_reserve_is_crowded(), "crowded by nothing");
 	require(hkm_reserve_alloc((size_t)1 << 50, PAGE) == NULL, "a petabyte");
 	require(hkm_reserve_alloc(SIZE_MAX, PAGE) == NULL, "everything");
-	/* Failures use up no place. */
-	for (size_t i = 0; i < 255; i++)
-		require(hkm_reserve_alloc(10, PAGE) != NULL, "place %zu is gone", i);
 }
 
 static void *share_reserve(void *argument)
@@ -675,7 +671,7 @@ int main(void)
 		cmocka_unit_test(frees_that_interrupt_a_slow_path_wait_for_its_end),
 		cmocka_unit_test(tiny_frees_wait_when_the_hot_list_is_full),
 		cmocka_unit_test(allocations_that_interrupt_a_slow_path_come_from_the_reserve),
-		cmocka_unit_test(the_reserve_ends_and_begins_again),
+		cmocka_unit_test(the_reserve_grows),
 		cmocka_unit_test(any_thread_may_use_the_reserve),
 	};
 
