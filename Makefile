@@ -7,9 +7,12 @@ PREFIX ?= /usr/local
 
 all: ## build build/libhakmem.so, build/libhakmem.a, build/libhakmem_api.a and build/hakmem
 	@scripts/setup build
-	@scripts/build release
+	@scripts/build product
+	@echo "ready: build/libhakmem.so, build/libhakmem.a, build/libhakmem_api.a, build/hakmem"
 
-demo: all ## run a program on the system's malloc and on HAKMEM, side by side
+demo: ## show what HAKMEM is for: programs on the system's malloc and on HAKMEM, side by side
+	@scripts/setup build demo
+	@scripts/build product
 	@scripts/demo
 
 test: ## run all tests, in the optimised and in the debug build
@@ -25,11 +28,11 @@ test-long: ## run the long tests (stress by the thousand)
 	@scripts/test-all long
 
 test-programs: all ## run real programs on HAKMEM, servers among them
-	@scripts/setup programs
+	@scripts/setup demo programs
 	@tests/programs/run
 
 bench: all ## measure HAKMEM against other allocators
-	@scripts/setup bench
+	@scripts/setup demo bench
 	@bench/run
 
 bench-paths: all ## count what a malloc and a free execute on a hit, and compare them with the kept disassembly
@@ -41,7 +44,7 @@ bench-learn: all ## measure learning against the static default and the best sta
 	@bench/learn/run $(BENCH_LEARN)
 
 check: ## check the sources' form
-	@scripts/setup build
+	@scripts/setup build demo
 	@scripts/check
 
 install: all ## install to PREFIX (default: /usr/local); DESTDIR is put before it
