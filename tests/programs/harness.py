@@ -1,8 +1,8 @@
 """Runs one program twice, on the system's malloc and on the library under test, and compares what comes out.
 
 A program is described by a Command or a Server (the table is in `run`). In their texts `{dir}` stands for the fresh
-directory of the run (also its working directory), `{made}` for the directory of prepared inputs, `{inputs}` for the
-files kept beside this script, `{port}` for a free port. The library is preloaded into the program under test only,
+directory of the run (also its working directory), `{made}` for the directory of prepared inputs, `{inputs}` for a copy of the
+files kept beside this script (a server runs as another user, who need not be let into the source tree), `{port}` for a free port. The library is preloaded into the program under test only,
 not into what prepares or loads it. Every program runs as a child of this process, which kills all it left behind.
 """
 import contextlib
@@ -156,15 +156,16 @@ def ending(status):
 class Run:
     """The run of a program on one allocator in a fresh directory."""
 
-    def __init__(self, program, made, directory, library):
+    def __init__(self, program, work, directory, library):
         self.program, self.directory, self.library = program, directory, library
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
-            self.values = {"dir": str(directory), "made": str(made), "inputs": str(INPUTS), "port": free.getsockname()[1]}
+            self.values = {"dir": str(directory), "made": str(work / "made"), "inputs": str(work / "inputs"),
+                           "port": free.getsockname()[1]}
         self.identity = {}
         if isinstance(program, Server) and os.getuid() == 0:
             self.identity = {"user": "nobody", "group": "nogroup", "extra_groups": []}
-        self.environment = {"PATH": os.environ["PATH"], "HOME": str(directory), "TMPDIR": str(directory), "LC_ALL": "C.UTF-8",
+        self.environment = {"PATH": os.environ.get("PATH", os.defpath), "HOME": str(directory), "TMPDIR": str(directory), "LC_ALL": "C.UTF-8",
                             "TZ": "UTC"}
         self.environment.update(zip(program.environment, self.filled(program.environment.values())))
         self.log = directory / "stderr.log"
@@ -333,11 +334,32 @@ def compare(system, ours):
             raise Failure(f"wrote another {name} than on the system's malloc")
 
 
-def prepare(program, made):
+def anybody_may_enter(directory):
+    return all(part.stat().st_mode & 0o1 for part in [directory, *directory.parents])
+
+
+def temporary_root():
+    """Where any user may enter, and whose name the dynamic linker accepts in LD_PRELOAD."""
+    places = [pathlib.Path(name).resolve() for name in (tempfile.gettempdir(), "/tmp", "/var/tmp")]
+    return next((place for place in places if anybody_may_enter(place) and not re.search(r"[\s:]", str(place))), None)
+
+
+def copy_for_anybody(source, target):
+    """Copies a file, or a folder of files, so that any user may read it; the umask is 022."""
+    if source.is_dir():
+        target.mkdir()
+        for path in source.iterdir():
+            copy_for_anybody(path, target / path.name)
+    else:
+        shutil.copyfile(source, target)
+
+
+def prepare(program, work):
+    made = work / "made"
     made.mkdir()
     if program.prepare:
         program.prepare(made)
-    run = Run(program, made, made, None)
+    run = Run(program, work, made, None)
     run.environment = dict(os.environ)
     run.own()
     for step in program.prepare_steps:
@@ -348,15 +370,19 @@ def prepare(program, made):
 
 def check(program, library):
     """Runs the program on both allocators. Result: both Results. Raises Failure."""
-    with tempfile.TemporaryDirectory(prefix="hakmem-") as name:
+    os.umask(0o022)
+    with tempfile.TemporaryDirectory(prefix="hakmem-", dir=temporary_root()) as name:
         work = pathlib.Path(name)
         work.chmod(0o755)
+        copied = work / library.name
+        copy_for_anybody(library, copied)
+        copy_for_anybody(INPUTS, work / "inputs")
         try:
-            prepare(program, work / "made")
+            prepare(program, work)
             results = []
-            for label, preload in (("on the system's malloc: ", None), ("", library)):
+            for label, preload in (("on the system's malloc: ", None), ("", copied)):
                 try:
-                    results.append(Run(program, work / "made", work / "run", preload).go())
+                    results.append(Run(program, work, work / "run", preload).go())
                 except Failure as failure:
                     raise Failure(label + str(failure)) from failure
                 finally:
