@@ -82,8 +82,8 @@ HKM_PUBLIC void *hkm_aligned_alloc(size_t alignment, size_t size)
 HKM_PUBLIC void *hkm_memalign(size_t alignment, size_t size) HKM_ATTR_MALLOC HKM_ATTR_SIZE(2);
 
 /* Stores in *out a block of `size` bytes at a multiple of `alignment`.
- * Result: 0; EINVAL (alignment not a power of two multiple of sizeof(void *)); ENOMEM. errno
- * and, on failure, *out are left as they were. */
+ * Result: 0; EINVAL (alignment not a power of two multiple of sizeof(void *)); ENOMEM, which
+ * errno is set to as well, as with glibc; otherwise errno is left as it was. On failure *out is, too. */
 HKM_PUBLIC int hkm_posix_memalign(void **out, size_t alignment, size_t size);
 
 /* A block aligned to the system's page size; hkm_pvalloc also rounds `size` up to whole pages. */

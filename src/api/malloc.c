@@ -587,11 +587,9 @@ int hkm_posix_memalign_at(void **out, size_t alignment, size_t size, const void 
 {
 	if (HKM_UNLIKELY(!hkm_is_power_of_two(alignment) || alignment % sizeof(void *) != 0))
 		return EINVAL;
-	int saved = errno;
 	void *block = hkm_allocate_aligned(size, alignment, site);
-	errno = saved;
 	if (block == NULL)
-		return ENOMEM;
+		return ENOMEM; /* and, as with glibc, in errno */
 	*out = block;
 	return 0;
 }

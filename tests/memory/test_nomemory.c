@@ -90,7 +90,7 @@ static void check_refusals(void)
 	errno = 0;
 	require(memalign(1 * GIB, size) == NULL && errno == ENOMEM, "memalign");
 	errno = 77;
-	require(posix_memalign(&out, 4096, size) == ENOMEM && errno == 77 && out == &out,
+	require(posix_memalign(&out, 4096, size) == ENOMEM && errno == ENOMEM && out == &out,
 		"posix_memalign");
 	if (table[0].start != NULL) {
 		block = realloc(opaque_pointer(table[0].start), size);
