@@ -70,8 +70,10 @@ void hkm_heap_leave(struct hkm_heap *heap)
 			hkm_span_purge(0, bound / 2);
 		}
 	}
-	if (HAKMEM_DEBUG && !heap->miscounted && ++heap->debug_leaves % 32 == 0)
+	if (HAKMEM_DEBUG && !heap->miscounted && ++heap->debug_leaves % 32 == 0) {
 		hkm_tiny_check(heap);
+		hkm_remote_check(heap);
+	}
 	hkm_lock_release_quietly(&heap->reader.lock);
 	if (HKM_UNLIKELY(heap->metered))
 		hkm_meter_end(&heap->meter);

@@ -268,6 +268,10 @@ void *hkm_heap_alloc_long_lived(struct hkm_heap *caller, size_t size);
 /* Heaps that have a thread now; advice. */
 uint32_t hkm_heap_active(void);
 
+/* Debug: asserts that every heap has a thread, or is abandoned, lost or that of long-lived blocks, and is counted as that. Takes
+ * the registry lock; the caller's heap is guarded. */
+void hkm_heap_check(void);
+
 /* ---- The learner ----
  *
  * learn/ stands above the layers, and reads their counters; they do not know it. This table is all that heap.c

@@ -26,6 +26,19 @@
 #include "sites/sites.h"
 #include "tiny/tiny.h"
 
+/* ThreadSanitizer follows mutexes, and loses sight of a thread before its last destructors run. */
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define SIGNS_OF_LIFE false
+#endif
+#endif
+#ifdef __SANITIZE_THREAD__
+#define SIGNS_OF_LIFE false
+#endif
+#ifndef SIGNS_OF_LIFE
+#define SIGNS_OF_LIFE true
+#endif
+
 #define SEARCHED 512 /* heaps that are looked at before a new one is made: some 20 us */
 
 /* Nobody may enter these three: `enterable` stays false. All zero, so that no page of them need be there. */
@@ -41,6 +54,8 @@ struct hkm_heap *hkm_abandoned_heaps;
 static hkm_counter active_heaps; /* written under the lock, read by anyone */
 static bool started;
 struct hkm_heap *hkm_long_lived_heap;
+
+static uint32_t debug_ends; /* of threads, for the debug build's checks; guarded by the registry lock */
 
 static pthread_key_t thread_key;
 static bool has_key; /* the program may have taken them all */
@@ -77,7 +92,7 @@ void hkm_heap_begin_life(struct hkm_heap *heap)
 	pthread_mutexattr_t attributes;
 	clockid_t clock;
 	/* Fails in a thread that the C library does not know, and that can hold no robust mutex. */
-	bool known = pthread_getcpuclockid(pthread_self(), &clock) == 0;
+	bool known = SIGNS_OF_LIFE && pthread_getcpuclockid(pthread_self(), &clock) == 0;
 	if (!known || pthread_mutexattr_init(&attributes) != 0)
 		return;
 	/* Whoever held it before has released it, or does not exist. */
@@ -90,6 +105,8 @@ void hkm_heap_begin_life(struct hkm_heap *heap)
 /* By the thread that began it. */
 static void end_life(struct hkm_heap *heap)
 {
+	if (!SIGNS_OF_LIFE)
+		return;
 	pthread_mutex_unlock(&heap->life); /* refused in a child of fork, to whose list it does not belong */
 	pthread_mutex_destroy(&heap->life);
 }
@@ -109,6 +126,7 @@ void hkm_heap_abandon(struct hkm_heap *heap)
 	/* seq_cst: see send in tiny/remote.c. */
 	atomic_store_explicit(&heap->abandoned, true, memory_order_seq_cst);
 	heap->empty_slabs_kept = 0; /* until it is adopted */
+	heap->left = NULL;
 	if (!heap->left_behind) /* whose thread counts with another */
 		hkm_count(&active_heaps, (uint64_t)-1);
 	heap->left_behind = false;
@@ -175,6 +193,8 @@ static struct hkm_block *take_deferred(struct hkm_heap *heap)
 	return atomic_exchange_explicit(&heap->deferred, NULL, memory_order_acquire);
 }
 
+static void check_heaps(void);
+
 /* The calling thread, whose heap it is, ends. */
 static void end_heap(struct hkm_heap *heap)
 {
@@ -187,6 +207,8 @@ static void end_heap(struct hkm_heap *heap)
 	end_life(heap);
 	hkm_heap_abandon(heap);
 	hkm_remote_receive(heap);
+	if (HAKMEM_DEBUG && ++debug_ends % 8 == 0)
+		check_heaps();
 	hkm_lock_release(&hkm_registry_lock);
 	hkm_heap_let_go(heap);
 	hkm_heap_set(&hkm_ended_heap);
@@ -405,4 +427,30 @@ struct hkm_heap *hkm_heap_get(void)
 void hkm_heap_meter_all(void)
 {
 	metered = true;
+}
+
+/* ---- Invariants ------------------------------------------------------------------------------------------ */
+
+/* The caller holds the registry lock, so that no heap comes, goes, or is left behind. */
+static void check_heaps(void)
+{
+	uint64_t all = 0, without = 0, left = 0, with = 0;
+	for (const struct hkm_heap *heap = hkm_abandoned_heaps; heap != NULL; heap = heap->next_abandoned, without++)
+		HKM_ASSERT(atomic_load_explicit(&heap->abandoned, memory_order_relaxed) && heap->reader.registered &&
+			   heap->left == NULL && !heap->left_behind && heap != hkm_long_lived_heap && without < UINT32_MAX);
+	for (const struct hkm_heap *heap = hkm_heap_first(); heap != NULL; heap = heap->next_heap, all++) {
+		bool abandoned = atomic_load_explicit(&heap->abandoned, memory_order_relaxed);
+		left += heap->left_behind;
+		with += !abandoned && !heap->left_behind;
+		HKM_ASSERT(!abandoned || !heap->left_behind);
+	}
+	HKM_ASSERT(with == hkm_heap_active());
+	HKM_ASSERT(all == with + left + without + (hkm_long_lived_heap != NULL));
+}
+
+void hkm_heap_check(void)
+{
+	hkm_lock_acquire(&hkm_registry_lock);
+	check_heaps();
+	hkm_lock_release(&hkm_registry_lock);
 }

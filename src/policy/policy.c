@@ -105,6 +105,33 @@ static void sanitize(struct hkm_policy *policy)
 	policy->dirty_bytes = hkm_min(policy->dirty_bytes, most_idle);
 }
 
+/* The caller holds the lock. */
+static void check(void)
+{
+	const struct hkm_policy *now = atomic_load_explicit(&current, memory_order_relaxed);
+	struct hkm_policy legal = *now;
+	sanitize(&legal);
+	HKM_ASSERT(memcmp(&legal, now, sizeof legal) == 0);
+	uint64_t newer = now->generation;
+	for (const struct hkm_policy *policy = retired; policy != NULL; policy = policy->retired) {
+		HKM_ASSERT(policy->generation < newer && policy->generation > 0 && policy != now);
+		newer = policy->generation;
+	}
+	for (const struct hkm_policy *policy = spare; policy != NULL; policy = policy->retired)
+		HKM_ASSERT(policy != now && policy != &first && policy->generation < now->generation);
+	for (const struct hkm_reader *reader = readers; reader != NULL; reader = reader->next) {
+		uint64_t seen = atomic_load_explicit(&reader->seen, memory_order_relaxed);
+		HKM_ASSERT(reader->registered && (seen <= now->generation || seen == UINT64_MAX));
+	}
+}
+
+void hkm_policy_check(void)
+{
+	hkm_lock_acquire(&hkm_policy_lock);
+	check();
+	hkm_lock_release(&hkm_policy_lock);
+}
+
 uint64_t hkm_policy_replace(const struct hkm_policy *policy)
 {
 	return hkm_policy_replace_if(policy, 0);
@@ -135,6 +162,8 @@ uint64_t hkm_policy_replace_if(const struct hkm_policy *policy, uint64_t expecte
 		old->retired = retired;
 		retired = old;
 	}
+	if (HAKMEM_DEBUG)
+		check();
 	hkm_lock_release(&hkm_policy_lock);
 	return generation;
 }

@@ -93,6 +93,9 @@ extern struct hkm_reader hkm_guest;
 /* Snapshots that wait for their grace period, and snapshots allocated; for tests. */
 size_t hkm_policy_retired_count(void);
 
+/* Debug: asserts that the policy in force is a legal one, and that no snapshot is in two places. Takes the policy lock. */
+void hkm_policy_check(void);
+
 /* Guards publishing, the list of readers and the retired snapshots. */
 extern struct hkm_lock hkm_policy_lock;
 

@@ -182,3 +182,43 @@ void hkm_remote_repair(struct hkm_heap *heap)
 		}
 	}
 }
+
+/* ---- Invariants ------------------------------------------------------------------------------------------ */
+
+#define CHECKED_BLOCKS 1000u
+
+/* Result: the size of the block's class, which is of the heap `owner`. */
+static uint32_t check_block(const struct hkm_heap *owner, const struct hkm_block *block)
+{
+	size_t slice = hkm_slice_of(block);
+	HKM_ASSERT(hkm_slice_is_ours(slice));
+	const struct hkm_bin *bin = atomic_load_explicit(&hkm_window.bins[slice], memory_order_relaxed);
+	HKM_ASSERT(hkm_is_bin(bin) && hkm_heap_of_bin(bin) == owner);
+	unsigned class = (unsigned)(bin - owner->bins);
+	HKM_ASSERT(hkm_tiny_starts_block(class, block));
+	return hkm_tiny_shapes[class].size;
+}
+
+/* A heap may send to itself: where a thread's first call frees a block of the heap that it adopts by it. */
+static void check_outbox(const struct hkm_outbox *outbox)
+{
+	uint32_t blocks = 0, bytes = 0;
+	const struct hkm_block *last = NULL;
+	HKM_ASSERT((outbox->first == NULL) == (outbox->last == NULL) && (outbox->first == NULL) == (outbox->blocks == 0));
+	for (const struct hkm_block *block = outbox->first; block != NULL && blocks < outbox->blocks; block = block->next) {
+		bytes += check_block(outbox->owner, block);
+		blocks++;
+		last = block;
+	}
+	HKM_ASSERT(blocks == outbox->blocks && bytes == outbox->bytes && last == outbox->last);
+}
+
+void hkm_remote_check(const struct hkm_heap *heap)
+{
+	for (unsigned i = 0; i < HKM_OUTBOXES; i++)
+		check_outbox(&heap->outboxes[i]);
+	/* acquire: pairs with the compare-and-swap in send, as the exchange in receive does. Others only add in front. */
+	const struct hkm_block *block = atomic_load_explicit(&heap->inbox, memory_order_acquire);
+	for (unsigned i = 0; block != NULL && i < CHECKED_BLOCKS; i++, block = block->next)
+		check_block(heap, block);
+}

@@ -114,6 +114,10 @@ bool hkm_remote_receive_for(struct hkm_heap *heap);
 /* fork, in the child: makes the outboxes whole of a heap whose thread was copied at any moment. */
 void hkm_remote_repair(struct hkm_heap *heap);
 
+/* Debug: asserts the invariants of a heap's outboxes and of its inbox (its first 1,000 blocks); by whoever holds its lock, and
+ * for its thread or without one. */
+void hkm_remote_check(const struct hkm_heap *heap);
+
 /* Debug: asserts the invariants of all slabs and lists of a heap. */
 void hkm_tiny_check(const struct hkm_heap *heap);
 

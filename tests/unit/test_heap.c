@@ -124,6 +124,7 @@ ISOLATED(a_hundred_threads_in_turn_need_one_heap)
 	for (size_t i = 0; i < 100; i++) {
 		run_thread(note_heap, &heap);
 		require(heap == first, "another heap");
+		hkm_heap_check();
 	}
 	require(heaps() == 1, "%zu heaps", heaps());
 }
@@ -160,8 +161,10 @@ ISOLATED(frees_into_an_abandoned_heap_arrive_at_once)
 	struct hkm_heap *own = quiet_heap(), *left = NULL;
 
 	run_thread(leave_blocks, &left);
-	for (size_t i = 0; i < BLOCKS; i++)
+	for (size_t i = 0; i < BLOCKS; i++) {
 		hkm_free(blocks[i]);
+		check_heaps(own);
+	}
 	hkm_remote_send_all(own);
 	require(atomic_load(&left->inbox) == NULL, "blocks lie in the inbox of a heap that nobody has");
 	require(hkm_counted(&left->counters.remote_received) == hkm_counted(&own->counters.remote_sent),

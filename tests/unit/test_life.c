@@ -14,6 +14,12 @@
 
 #define LIVES 60u
 
+#ifdef HAKMEM_TEST_THREAD_SANITIZED /* whose build goes without: see life.c */
+#define SIGNS_OF_LIFE false
+#else
+#define SIGNS_OF_LIFE true
+#endif
+
 static size_t heaps(void)
 {
 	size_t count = 0;
@@ -115,8 +121,10 @@ static void live(void *(*life)(void *), bool cancelled)
 		if (cancelled)
 			pthread_cancel(thread);
 		pthread_join(thread, NULL);
+		check_heaps(own);
 	}
 	look(own);
+	check_heaps(own);
 	require(hkm_heap_active() == 1, "%u heaps are said to have a thread", hkm_heap_active());
 	require(heaps() <= 3, "%zu heaps for two threads at a time", heaps());
 	for (const struct hkm_heap *heap = hkm_heap_first(); heap != NULL; heap = heap->next_heap)
@@ -127,9 +135,8 @@ static void live(void *(*life)(void *), bool cancelled)
 
 ISOLATED(destructors_that_allocate_in_the_last_round_cost_no_heap)
 {
-#ifdef HAKMEM_TEST_THREAD_SANITIZED /* which has given up what it knows of the thread by then */
-	return;
-#endif
+	if (!SIGNS_OF_LIFE)
+		return;
 	quiet_heap(); /* so that the allocator's key comes first */
 	pthread_key_create(&key, allocate_in_every_round);
 	live(set_key, false);
@@ -138,6 +145,8 @@ ISOLATED(destructors_that_allocate_in_the_last_round_cost_no_heap)
 
 ISOLATED(destructors_that_end_their_thread_cost_no_heap)
 {
+	if (!SIGNS_OF_LIFE)
+		return;
 	quiet_heap();
 	pthread_key_create(&key, exit_in_destructor);
 	live(set_key, false);
@@ -145,9 +154,8 @@ ISOLATED(destructors_that_end_their_thread_cost_no_heap)
 
 ISOLATED(threads_that_end_without_a_word_cost_no_heap)
 {
-#ifdef HAKMEM_TEST_THREAD_SANITIZED /* whose pthread_join waits for the thread's last word */
-	return;
-#endif
+	if (!SIGNS_OF_LIFE)
+		return;
 	live(end_without_a_word, false);
 }
 
@@ -376,6 +384,7 @@ static void check_child(pid_t child)
 
 		alarm(CHILD_SECONDS);
 		a_sleeper_keeps_its_heap();
+		check_heaps(own);
 		require(pthread_create(&thread, NULL, look_from_another_thread, own) == 0, "pthread_create");
 		pthread_join(thread, NULL);
 		require(hkm_heap_get() == own, "the heap is another's");

@@ -110,6 +110,20 @@ static inline void settle(struct hkm_heap *heap)
 	hkm_heap_leave(heap);
 }
 
+/* Asserts, in the debug build, what must hold of the calling thread's heap and of all heaps whatever they have done. */
+static inline void check_heaps(struct hkm_heap *heap)
+{
+	hkm_heap_enter(heap);
+	if (!heap->miscounted)
+		hkm_tiny_check(heap);
+	hkm_remote_check(heap);
+	hkm_heap_leave(heap);
+	hkm_heap_guard(heap, true);
+	hkm_heap_check();
+	hkm_policy_check();
+	hkm_heap_guard(heap, false);
+}
+
 /* Publishes *policy and makes the heap take it over. */
 static inline void impose(struct hkm_heap *heap, const struct hkm_policy *policy)
 {
