@@ -5,7 +5,7 @@
  *
  * Lines of cache: malloc 3 (table, bin, block), free 4 (window, bins[], bin, block). Everything else falls
  * through to one slow function each: no heap yet, empty or full hot list, larger sizes, other threads' blocks,
- * NULL, wrong pointers. Included by api/malloc.c and api/override.c only.
+ * NULL, wrong pointers. Included by the files of api only.
  */
 #ifndef HKM_FAST_H
 #define HKM_FAST_H
@@ -62,41 +62,48 @@ HKM_HOT void *hkm_fast_malloc_at(size_t size, const void *site)
 	return HKM_LIKELY(block != NULL) ? block : hkm_malloc_slow(size, site);
 }
 
-HKM_HOT void hkm_fast_free(void *pointer)
+/* `base`: hkm_window.base, or what leads nowhere. Result: whether it may be a block of the window; if not, nothing is done. */
+HKM_HOT bool hkm_fast_free_from(void *pointer, uintptr_t base)
 {
-	uintptr_t offset = (uintptr_t)pointer - hkm_window.base;
-	if (HKM_UNLIKELY(hkm_is_beyond(offset))) {
-		hkm_free_slow(pointer);
-		return;
-	}
+	HKM_ASSERT(base == HKM_NO_WINDOW || base == hkm_window.base);
+	uintptr_t offset = (uintptr_t)pointer - base;
+	if (HKM_UNLIKELY(hkm_is_beyond(offset)))
+		return false;
 	/* Only this thread stores its own bins there, so one that is found is current; see hkm_span_set_bin. All else
 	 * (NULL, another heap's, a mark of L1) leads to another heap or to none. */
 	size_t slice = offset >> HKM_SLICE_SHIFT;
 	struct hkm_bin *bin = atomic_load_explicit(&hkm_window.bins[slice], memory_order_relaxed);
 	if (HKM_UNLIKELY(hkm_heap_of_bin(bin) != hkm_tls_heap)) {
 		hkm_free_other(pointer, bin);
-		return;
+		return true;
 	}
 	struct hkm_block *block = pointer, *head = bin->head;
 	if (HKM_UNLIKELY(block == head)) {
 		hkm_free_twice(pointer);
-		return;
+		return true;
 	}
 	if (HAKMEM_CHECKED && HKM_UNLIKELY(!hkm_tiny_is_block(&hkm_window.slabs[slice], pointer))) {
 		hkm_free_wrong(pointer);
-		return;
+		return true;
 	}
 	if (HAKMEM_DEBUG && hkm_is_hot(bin, pointer)) {
 		hkm_free_twice(pointer);
-		return;
+		return true;
 	}
 	if (HKM_UNLIKELY(--bin->room < 0)) {
 		hkm_free_full(pointer, bin);
-		return;
+		return true;
 	}
 	block->next = head;
 	atomic_signal_fence(memory_order_release); /* a child of fork finds the list whole; no instruction */
 	bin->head = block;
+	return true;
+}
+
+HKM_HOT void hkm_fast_free(void *pointer)
+{
+	if (HKM_UNLIKELY(!hkm_fast_free_from(pointer, hkm_window.base)))
+		hkm_free_slow(pointer);
 }
 
 #endif

@@ -6,40 +6,58 @@
 #include <stdlib.h>
 
 #include "api/api.h"
-#include "api/fast.h"
+#include "api/names.h"
 #include "hakmem.h"
 #include "os/os.h"
 
-#define EXPORT __attribute__((visibility("default")))
+/* Weak: a program that is linked with libhakmem.a may define some of them itself. */
+#define EXPORT __attribute__((visibility("default"), weak))
+#define STRONG __attribute__((visibility("default")))
+#define LEADS_TO(name) __attribute__((visibility("default"), weak, alias(#name)))
 
 /* C23 and glibc functions that older headers do not declare. */
 void free_sized(void *pointer, size_t size);
 void free_aligned_sized(void *pointer, size_t alignment, size_t size);
 void cfree(void *pointer);
 
-EXPORT void *malloc(size_t size)
+void *malloc(size_t size) LEADS_TO(hkm_own_malloc);
+void free(void *pointer) LEADS_TO(hkm_own_free);
+void *realloc(void *pointer, size_t size) LEADS_TO(hkm_own_realloc);
+void *aligned_alloc(size_t alignment, size_t size) LEADS_TO(hkm_own_aligned_alloc);
+
+void *hkm_own_malloc(size_t size)
 {
 	return hkm_fast_malloc(size);
 }
 
-EXPORT void free(void *pointer)
+void hkm_own_free(void *pointer)
 {
 	hkm_fast_free(pointer);
 }
 
 EXPORT void cfree(void *pointer)
 {
-	hkm_fast_free(pointer);
+	if (HKM_IS_OWN(free, hkm_own_free))
+		hkm_fast_free(pointer);
+	else
+		free(pointer);
 }
 
+/* What C23 says that these do, for a program that has a free of its own, and no more than that. */
 EXPORT void free_sized(void *pointer, size_t size)
 {
-	hkm_free_sized(pointer, size);
+	if (HKM_IS_OWN(free, hkm_own_free))
+		hkm_free_sized(pointer, size);
+	else
+		free(pointer);
 }
 
 EXPORT void free_aligned_sized(void *pointer, size_t alignment, size_t size)
 {
-	hkm_free_aligned_sized(pointer, alignment, size);
+	if (HKM_IS_OWN(free, hkm_own_free))
+		hkm_free_aligned_sized(pointer, alignment, size);
+	else
+		free(pointer);
 }
 
 EXPORT void *calloc(size_t count, size_t size)
@@ -47,17 +65,20 @@ EXPORT void *calloc(size_t count, size_t size)
 	return hkm_calloc_at(count, size, HKM_CALL_SITE);
 }
 
-EXPORT void *realloc(void *pointer, size_t size)
+void *hkm_own_realloc(void *pointer, size_t size)
 {
 	return hkm_realloc_at(pointer, size, HKM_CALL_SITE);
 }
 
 EXPORT void *reallocarray(void *pointer, size_t count, size_t size)
 {
-	return hkm_reallocarray_at(pointer, count, size, HKM_CALL_SITE);
+	size_t bytes;
+	if (HKM_IS_OWN(realloc, hkm_own_realloc) || __builtin_mul_overflow(count, size, &bytes))
+		return hkm_reallocarray_at(pointer, count, size, HKM_CALL_SITE);
+	return realloc(pointer, bytes); /* as the C library's does */
 }
 
-EXPORT void *aligned_alloc(size_t alignment, size_t size)
+void *hkm_own_aligned_alloc(size_t alignment, size_t size)
 {
 	return hkm_aligned_alloc_at(alignment, size, HKM_CALL_SITE);
 }
@@ -127,7 +148,9 @@ EXPORT struct mallinfo2 mallinfo2(void)
 	};
 }
 
-/* The C library's own second names for the same functions, which old programs link with. */
+/* The C library's own second names for the same functions, which old programs link with, and by which those that
+ * define malloc themselves reach what is behind it. Not weak: should a static link take the C library's malloc, too, it must
+ * not go unnoticed. */
 void *__libc_malloc(size_t size);
 void __libc_free(void *pointer);
 void *__libc_calloc(size_t count, size_t size);
@@ -137,42 +160,42 @@ void *__libc_valloc(size_t size);
 void *__libc_pvalloc(size_t size);
 int __posix_memalign(void **out, size_t alignment, size_t size);
 
-EXPORT void *__libc_malloc(size_t size)
+STRONG void *__libc_malloc(size_t size)
 {
 	return hkm_fast_malloc(size);
 }
 
-EXPORT void __libc_free(void *pointer)
+STRONG void __libc_free(void *pointer)
 {
 	hkm_fast_free(pointer);
 }
 
-EXPORT void *__libc_calloc(size_t count, size_t size)
+STRONG void *__libc_calloc(size_t count, size_t size)
 {
 	return hkm_calloc_at(count, size, HKM_CALL_SITE);
 }
 
-EXPORT void *__libc_realloc(void *pointer, size_t size)
+STRONG void *__libc_realloc(void *pointer, size_t size)
 {
 	return hkm_realloc_at(pointer, size, HKM_CALL_SITE);
 }
 
-EXPORT void *__libc_memalign(size_t alignment, size_t size)
+STRONG void *__libc_memalign(size_t alignment, size_t size)
 {
 	return hkm_memalign_at(alignment, size, HKM_CALL_SITE);
 }
 
-EXPORT void *__libc_valloc(size_t size)
+STRONG void *__libc_valloc(size_t size)
 {
 	return hkm_allocate_aligned(size, hkm_os_page_size(), HKM_CALL_SITE);
 }
 
-EXPORT void *__libc_pvalloc(size_t size)
+STRONG void *__libc_pvalloc(size_t size)
 {
 	return hkm_pvalloc_at(size, HKM_CALL_SITE);
 }
 
-EXPORT int __posix_memalign(void **out, size_t alignment, size_t size)
+STRONG int __posix_memalign(void **out, size_t alignment, size_t size)
 {
 	return hkm_posix_memalign_at(out, alignment, size, HKM_CALL_SITE);
 }

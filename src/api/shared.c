@@ -2,7 +2,7 @@
  *
  *   operator new (nothrow)  A program may be linked with another allocator that has forms of its own: what they allocated
  *                           would come to our operator delete. Where no such library is, the C++ runtime's forms do, as they
- *                           call ours; so the static library has none.
+ *                           call ours; so the static library has none. See cxx.c for what is done where a name is not ours.
  *   dlopen                  without RTLD_DEEPBIND, which binds the loaded library to the C library's free, while the C
  *                           library itself allocates here.
  *   the constructor         starts the process before main: a program may forbid itself system calls (seccomp) before it
@@ -13,54 +13,92 @@
 #include <stdlib.h>
 
 #include "api/api.h"
-#include "api/fast.h"
+#include "api/names.h"
+#include "api/runtime.h"
 #include "core/options.h"
 
 #define EXPORT __attribute__((visibility("default")))
 
 /* ---- operator new, nothrow --------------------------------------------------------------------------- */
 
-typedef void (*new_handler)(void);
-/* std::get_new_handler(), where a C++ runtime is loaded. */
-extern new_handler _ZSt15get_new_handlerv(void) __attribute__((weak));
+typedef void *new_form(size_t size, const void *tag);
+typedef void *new_aligned_form(size_t size, size_t alignment, const void *tag);
 
-/* There is no memory: the runtime's own form, which calls the new-handler and catches what it throws, as C cannot; NULL:
+/* There is no memory: the runtime's own form, which calls the new-handler and catches what it throws, as C cannot. NULL:
  * no handler is set, and the operator returns NULL. */
-HKM_SLOW static void *next_form(const char *name)
+HKM_SLOW static void *handled_form(const char *name, const void *own, const void *site)
 {
-	bool handled = _ZSt15get_new_handlerv != NULL && _ZSt15get_new_handlerv() != NULL;
-	return handled ? dlsym(RTLD_NEXT, name) : NULL;
+	return hkm_runtime_new_handler(site) != NULL ? hkm_runtime_form(name, own, site) : NULL;
 }
 
-#define NEW(name) \
-	EXPORT void *name(size_t size, const void *tag); \
-	EXPORT void *name(size_t size, const void *tag) \
+/* Not every name is ours: the runtime's own form, which calls the form without nothrow by its name and catches what that
+ * throws. NULL: there is none. `kept`: where it is remembered; idempotent, relaxed. */
+HKM_SLOW static void *forwarding_form(const char *name, const void *own, _Atomic(void *) *kept)
+{
+	void *form = atomic_load_explicit(kept, memory_order_relaxed);
+	if (form == NULL) {
+		form = hkm_runtime_form(name, own, NULL);
+		atomic_store_explicit(kept, form, memory_order_relaxed);
+	}
+	return form;
+}
+
+/* `base`: the form without nothrow, whose exception, if there is no runtime's form, nobody can catch here. */
+static __attribute__((noinline)) void *new_slow(const char *name, new_form *own, void *(*base)(size_t),
+						_Atomic(void *) *kept, size_t size, const void *tag, const void *site)
+{
+	bool direct = hkm_operators_are_own();
+	void *block = HKM_LIKELY(direct) ? hkm_fast_malloc_at(size, site) : NULL;
+	if (HKM_LIKELY(block != NULL))
+		return block;
+	const void *mine = (const void *)(uintptr_t)own;
+	new_form *form;
+	*(void **)&form = direct ? handled_form(name, mine, site) : forwarding_form(name, mine, kept);
+	if (form != NULL)
+		return form(size, tag);
+	return direct ? NULL : base(size);
+}
+
+static __attribute__((noinline)) void *new_aligned_slow(const char *name, new_aligned_form *own, void *(*base)(size_t, size_t),
+							_Atomic(void *) *kept, size_t size, size_t alignment, const void *tag,
+							const void *site)
+{
+	bool direct = hkm_operators_are_own();
+	bool ours = direct && hkm_is_power_of_two(alignment);
+	void *block = HKM_LIKELY(ours) ? hkm_allocate_aligned(size, alignment, site) : NULL;
+	if (HKM_LIKELY(block != NULL))
+		return block;
+	const void *mine = (const void *)(uintptr_t)own;
+	new_aligned_form *form;
+	*(void **)&form = direct ? handled_form(name, mine, site) : forwarding_form(name, mine, kept);
+	if (form != NULL)
+		return form(size, alignment, tag);
+	return direct ? NULL : base(size, alignment);
+}
+
+#define NEW(name, base) \
+	void *base(size_t size); \
+	EXPORT new_form name; \
+	void *name(size_t size, const void *tag) \
 	{ \
-		void *block = hkm_fast_malloc(size); \
-		if (HKM_LIKELY(block != NULL)) \
-			return block; \
-		void *(*next)(size_t, const void *); \
-		*(void **)&next = next_form(#name); \
-		return next != NULL ? next(size, tag) : NULL; \
+		static _Atomic(void *) kept; \
+		void *block = hkm_operator_pop(size); \
+		return HKM_LIKELY(block != NULL) ? block : new_slow(#name, name, base, &kept, size, tag, HKM_CALL_SITE); \
 	}
 
-#define NEW_ALIGNED(name) \
-	EXPORT void *name(size_t size, size_t alignment, const void *tag); \
-	EXPORT void *name(size_t size, size_t alignment, const void *tag) \
+#define NEW_ALIGNED(name, base) \
+	void *base(size_t size, size_t alignment); \
+	EXPORT new_aligned_form name; \
+	void *name(size_t size, size_t alignment, const void *tag) \
 	{ \
-		bool legal = hkm_is_power_of_two(alignment); \
-		void *block = legal ? hkm_allocate_aligned(size, alignment, HKM_CALL_SITE) : NULL; \
-		if (HKM_LIKELY(block != NULL)) \
-			return block; \
-		void *(*next)(size_t, size_t, const void *); \
-		*(void **)&next = next_form(#name); \
-		return next != NULL ? next(size, alignment, tag) : NULL; \
+		static _Atomic(void *) kept; \
+		return new_aligned_slow(#name, name, base, &kept, size, alignment, tag, HKM_CALL_SITE); \
 	}
 
-NEW(_ZnwmRKSt9nothrow_t)
-NEW(_ZnamRKSt9nothrow_t)
-NEW_ALIGNED(_ZnwmSt11align_val_tRKSt9nothrow_t)
-NEW_ALIGNED(_ZnamSt11align_val_tRKSt9nothrow_t)
+NEW(_ZnwmRKSt9nothrow_t, _Znwm)
+NEW(_ZnamRKSt9nothrow_t, _Znam)
+NEW_ALIGNED(_ZnwmSt11align_val_tRKSt9nothrow_t, _ZnwmSt11align_val_t)
+NEW_ALIGNED(_ZnamSt11align_val_tRKSt9nothrow_t, _ZnamSt11align_val_t)
 
 /* ---- dlopen -------------------------------------------------------------------------------------------- */
 
@@ -86,4 +124,5 @@ EXPORT void *dlopen(const char *file, int mode)
 __attribute__((constructor)) static void start(void)
 {
 	hkm_heap_get();
+	hkm_operators_are_own();
 }

@@ -35,7 +35,7 @@ struct superslab {
 HKM_STATIC_ASSERT(sizeof(struct superslab) == 64, "one cache line a superslab");
 
 /* Until the start every pointer is beyond; but for one that no program has. */
-struct hkm_window hkm_window = { .base = (uintptr_t)1 << 63, .beyond = UINTPTR_MAX };
+struct hkm_window hkm_window = { .base = HKM_NO_WINDOW, .beyond = UINTPTR_MAX };
 struct hkm_lock hkm_span_lock, hkm_purge_lock;
 
 /* Where everything lies; constant after hkm_span_start but for `ready`. */

@@ -69,6 +69,8 @@ struct hkm_slab {
 };
 HKM_STATIC_ASSERT(sizeof(struct hkm_slab) == 64, "a descriptor is one cache line");
 
+#define HKM_NO_WINDOW ((uintptr_t)1 << 63) /* a base from which all addresses are beyond */
+
 /* What the fast path of free reads. Written once at start, but for `beyond`, which follows the window's growth under the
  * span lock; relaxed suffices, as whoever holds a pointer into a slice has it from a thread that saw the slice within. */
 struct hkm_window {
