@@ -103,6 +103,49 @@ void *hkm_ace_alloc_aligned(struct hkm_heap *heap, size_t size, size_t alignment
 	return block != NULL ? hand_out(block, cache->block_size, zeroed) : NULL;
 }
 
+void *hkm_ace_alloc_apart(struct hkm_heap *heap, size_t size, size_t alignment, bool *zeroed)
+{
+	const struct hkm_policy *policy = hkm_heap_enter(heap);
+	hkm_heap_poll_entered(heap, policy);
+	bool fresh;
+	unsigned class = hkm_ace_class(hkm_max(size, HKM_TINY_MAX + 1));
+	struct hkm_slab *slab = hkm_span_alloc_aligned(hkm_slices_for(hkm_ace_static_size(class)),
+						       alignment >> HKM_SLICE_SHIFT, false, zeroed, &fresh);
+	if (slab != NULL) {
+		if (fresh)
+			hkm_heap_make_room(heap, policy, HKM_SUPERSLAB_SIZE);
+		slab->class = (uint8_t)class;
+		slab->listed = 0;
+		slab->distance = 0;
+		slab->zeroed = 0; /* nobody will have it a second time */
+		slab->deep = 1;
+		slab->block_size = hkm_ace_static_size(class);
+		slab->reciprocal = 0;
+		slab->in_use = slab->capacity = 1;
+		slab->free_map = NULL;
+		slab->free_bits = 0;
+		slab->kind = HKM_KIND_ALIGNED;
+		hkm_pool_note_resize(0, slab->block_size);
+		*hkm_state_of(hkm_slab_start(slab)) = hkm_state(HKM_STATE_LIVE, hkm_slab_start(slab));
+	}
+	hkm_heap_leave(heap);
+	return slab != NULL ? hkm_slab_start(slab) : NULL;
+}
+
+/* Frees the block of a span that no pool has: straight to the span source, where its pages are as warm as in a cache. */
+static void free_apart(struct hkm_heap *heap, struct hkm_slab *slab, void *block)
+{
+	*hkm_state_of(block) = hkm_state(HKM_STATE_CACHED, block);
+	if (heap != NULL)
+		hkm_heap_poll_entered(heap, hkm_heap_enter(heap));
+	hkm_pool_note_resize(slab->block_size, 0);
+	hkm_span_free(slab);
+	if (heap == NULL)
+		return;
+	hkm_heap_expect_tick(heap);
+	hkm_heap_leave(heap);
+}
+
 /* Sends the `count` blocks that were cached longest ago to the pool. */
 static void cache_give(struct hkm_heap *heap, const struct hkm_policy *policy, struct hkm_cache *cache,
 		       uint32_t count)
@@ -166,6 +209,10 @@ void hkm_ace_free(struct hkm_heap *heap, struct hkm_slab *slab, void *pointer)
 		return;
 	}
 	slab = hkm_span_head(slab);
+	if (slab->kind == HKM_KIND_ALIGNED) {
+		free_apart(heap, slab, pointer);
+		return;
+	}
 	if (slab->zeroed != 0) {
 		slab->zeroed = 0;
 		hkm_pool_mark(slab);
@@ -188,11 +235,12 @@ size_t hkm_ace_usable(struct hkm_slab *slab, const void *pointer)
 
 bool hkm_ace_resize(struct hkm_slab *slab, void *pointer, size_t size)
 {
-	if (slab->kind != HKM_KIND_LARGE || size <= HKM_MID_MAX || size >= HKM_LARGE_MAX)
+	bool apart = slab->kind == HKM_KIND_ALIGNED;
+	if ((slab->kind != HKM_KIND_LARGE && !apart) || size <= HKM_MID_MAX || size >= HKM_LARGE_MAX)
 		return false;
 	unsigned class = hkm_ace_class(size);
 	uint32_t block_size = hkm_ace_static_size(class);
-	size_t slices = (block_size + HKM_SLICE_SIZE - 1) >> HKM_SLICE_SHIFT;
+	size_t slices = hkm_slices_for(block_size);
 	bool zeroed;
 	if (slices > slab->slices && !hkm_span_extend(slab, slices, &zeroed))
 		return false;
@@ -203,7 +251,8 @@ bool hkm_ace_resize(struct hkm_slab *slab, void *pointer, size_t size)
 	slab->class = (uint8_t)class;
 	slab->block_size = block_size;
 	slab->zeroed = 0; /* the block is out, and what it has gained need not be zero */
-	hkm_pool_mark(slab);
+	if (!apart)
+		hkm_pool_mark(slab);
 	return true;
 }
 

@@ -5,6 +5,8 @@
  *   pool          per class, under a lock: the spans with free blocks, a bit per block in the descriptor
  *   span          Mid (up to 32 KiB): several blocks; Large: one block
  *
+ * A block at a multiple of more than 32 KiB (to 1 MiB) has a span of its own, whatever its size, and comes from no pool.
+ *
  * Blocks of this size share no cache line, so any thread may cache any of them: there is no owner and no
  * remote free. A byte per KiB of address space (hkm_state_of) says whether a live block starts there, so
  * every wrong free is caught by one comparison.
@@ -27,6 +29,11 @@ void *hkm_ace_alloc_uncached(struct hkm_heap *heap, size_t size, bool *zeroed);
 
 /* The same at a multiple of `alignment`, 32 B to 32 KiB. */
 void *hkm_ace_alloc_aligned(struct hkm_heap *heap, size_t size, size_t alignment, bool *zeroed);
+
+/* The same at a multiple of `alignment`, 64 KiB to HKM_APART_MAX, of any size below 2 MiB: a span of its own, so that a program
+ * which has many such blocks has no more mappings than superslabs. NULL also where the window has no room at such an address. */
+#define HKM_APART_MAX (HKM_ALIGNED_SLICES * HKM_SLICE_SIZE)
+void *hkm_ace_alloc_apart(struct hkm_heap *heap, size_t size, size_t alignment, bool *zeroed);
 
 /* Frees a block of the span that `slab` is the first or a later slice of. heap NULL: straight to the pool. */
 void hkm_ace_free(struct hkm_heap *heap, struct hkm_slab *slab, void *pointer);
@@ -92,7 +99,8 @@ static inline uint32_t hkm_pool_more(uint32_t spans)
 /* Slices of a span of a class with blocks of `size` bytes. */
 size_t hkm_pool_span_slices(unsigned class, uint32_t size);
 
-/* A Large block that is out has another size now. */
+/* A Large block that is out has another size now, or an aligned one, which comes from no pool, has come (0 before) or gone
+ * (0 now). */
 void hkm_pool_note_resize(uint32_t old_size, uint32_t new_size);
 
 /* The pools' locks, for fork only. */
@@ -178,6 +186,12 @@ static inline struct hkm_cache *hkm_ace_cache_for(struct hkm_heap *heap, size_t 
 static inline size_t hkm_ace_aligned_size(size_t size, size_t alignment)
 {
 	return size > HKM_SHARED_MAX ? size : hkm_align_up(hkm_max(size, 1), alignment);
+}
+
+/* Slices that `size` bytes take. */
+static inline size_t hkm_slices_for(size_t size)
+{
+	return (size + HKM_SLICE_SIZE - 1) >> HKM_SLICE_SHIFT;
 }
 
 /* Takes the newest block out of a cache that has one. */

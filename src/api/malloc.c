@@ -48,17 +48,25 @@ static void *allocate_big(struct hkm_heap *heap, size_t size, size_t alignment, 
 	return block;
 }
 
+static bool is_for_big(size_t size, size_t alignment)
+{
+	return size >= HKM_LARGE_MAX || alignment > HKM_APART_MAX;
+}
+
 /* One try, in the layer for the size. */
 static void *allocate_once(struct hkm_heap *heap, size_t size, size_t alignment, bool *zeroed)
 {
 	*zeroed = false;
 	if (size <= HKM_TINY_MAX && alignment <= 16)
 		return allocate_tiny(heap, size);
-	if (size >= HKM_LARGE_MAX || alignment > HKM_SLICE_SIZE)
+	if (is_for_big(size, alignment))
 		return allocate_big(heap, size, alignment, 0, zeroed);
 	if (alignment <= 16)
 		return hkm_ace_alloc(heap, size, zeroed);
-	return hkm_ace_alloc_aligned(heap, size, alignment, zeroed);
+	if (alignment <= HKM_SLICE_SIZE)
+		return hkm_ace_alloc_aligned(heap, size, alignment, zeroed);
+	void *block = hkm_ace_alloc_apart(heap, size, alignment, zeroed);
+	return block != NULL ? block : allocate_big(heap, size, alignment, 0, zeroed);
 }
 
 /* ---- Call sites: while rules are loaded, or blocks sampled, every allocation comes by here ---- */
@@ -99,8 +107,7 @@ HKM_SLOW static void *allocate_hinted(struct hkm_heap *heap, size_t size, size_t
 		return allocate_sampled(heap, size, alignment, hints, zeroed);
 	if (size <= HKM_TINY_MAX && alignment <= 16)
 		return (hints & HKM_HINT_LONG_LIVED) != 0 ? hkm_heap_alloc_long_lived(heap, size) : NULL;
-	bool big = size >= HKM_LARGE_MAX || alignment > HKM_SLICE_SIZE;
-	if (big || (size > HKM_TINY_MAX && (hints & (HKM_HINT_BIG | HKM_HINT_NO_CACHE)) != 0))
+	if (is_for_big(size, alignment) || (size > HKM_TINY_MAX && (hints & (HKM_HINT_BIG | HKM_HINT_NO_CACHE)) != 0))
 		return allocate_big(heap, size, alignment, hints, zeroed);
 	if (size <= HKM_MID_MAX || (hints & HKM_HINT_POPULATE) == 0)
 		return NULL;
@@ -477,7 +484,7 @@ static void *resize_in_place(void *pointer, size_t usable, size_t size)
 		return NULL;
 	struct hkm_slab *slab = slab_in_use(pointer);
 	if (slab != NULL) {
-		if (slab->kind != HKM_KIND_LARGE)
+		if (slab->kind < HKM_KIND_LARGE)
 			return NULL;
 		hkm_heap_enter(heap);
 		bool resized = hkm_ace_resize(slab, pointer, size);

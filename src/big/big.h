@@ -1,4 +1,4 @@
-/* big.h - L2, requests of 2 MiB and more (and alignments above 32 KiB): whole pages, mapped.
+/* big.h - L2, requests of 2 MiB and more (and alignments above 1 MiB): whole pages, mapped.
  *
  *   registry   hash table: address -> range, for every live block
  *   cache      freed ranges, still resident: neighbours joined, in buckets by size (eight per doubling) and in

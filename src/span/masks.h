@@ -11,6 +11,12 @@ static inline uint64_t run_mask(size_t length)
 	return length >= 64 ? HKM_ALL_SLICES : ((uint64_t)1 << length) - 1;
 }
 
+/* Every `step`th bit, a power of two up to 32, from the lowest on. */
+static inline uint64_t multiples(size_t step)
+{
+	return step == 1 ? HKM_ALL_SLICES : HKM_ALL_SLICES / run_mask(step);
+}
+
 /* Bits at which a run of `length` set bits starts. */
 static inline uint64_t run_starts(uint64_t bits, size_t length)
 {

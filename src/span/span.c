@@ -17,6 +17,7 @@
 #define POPULATE_SLICE_NS 8000u /* what the page faults of a slice cost at least */
 #define SKIP_FIRST 16u         /* superslabs that are not populated after one that was too dear */
 #define SKIP_MOST 4096u
+#define ALIGNED_LOOKS 16u      /* superslabs that are looked at for an aligned run which may not be there */
 #define PURGE_RANGES 64u       /* ranges advised away in one call */
 
 /* All fields are guarded by hkm_span_lock. */
@@ -372,18 +373,34 @@ static void populate(struct superslab *superslab, size_t bytes)
 	hkm_lock_release(&hkm_span_lock);
 }
 
-/* The first slice of a run of `slices` in a superslab that has one: a resident one, as it costs no page fault. Whoever
- * needs little leaves those that are resident to the last page to whoever needs more, even for a fresh page or two. */
-static unsigned best_start(const struct superslab *superslab, size_t slices, bool little)
+/* The first slice of a run of `slices` in a superslab, at a multiple of `alignment`: a resident one, as it costs no page fault.
+ * Whoever needs little leaves those that are resident to the last page to whoever needs more, even for a fresh page or two.
+ * HKM_SUPERSLAB_SLICES: there is none. */
+static unsigned best_start(const struct superslab *superslab, size_t slices, size_t alignment, bool little)
 {
-	uint64_t free = superslab->free, dirty = superslab->dirty, shallow = superslab->shallow;
+	uint64_t free = superslab->free, dirty = superslab->dirty, shallow = superslab->shallow, at = multiples(alignment);
 	uint64_t first = little ? shallow : dirty & ~shallow, second = little ? free & ~dirty : dirty;
-	uint64_t starts = run_starts(first, slices);
+	uint64_t starts = run_starts(first, slices) & at;
 	if (starts == 0)
-		starts = run_starts(second, slices);
+		starts = run_starts(second, slices) & at;
 	if (starts == 0)
-		starts = run_starts(free, slices);
-	return (unsigned)__builtin_ctzl(starts);
+		starts = run_starts(free, slices) & at;
+	return starts != 0 ? (unsigned)__builtin_ctzl(starts) : HKM_SUPERSLAB_SLICES;
+}
+
+/* The superslab that a run of `slices` at a multiple of `alignment` fits most tightly; NULL: none is known. A run that is longer
+ * by what the alignment may cost has such a start for certain; of shorter ones, the longest first, some are looked at. */
+static struct superslab *find_fitting(size_t slices, size_t alignment)
+{
+	size_t certain = hkm_min(slices + alignment - 1, HKM_SUPERSLAB_SLICES);
+	unsigned looks = 0;
+	for (size_t length = certain - 1; length >= slices; length--)
+		for (struct superslab *superslab = buckets[length]; superslab != NULL && looks < ALIGNED_LOOKS;
+		     superslab = superslab->next, looks++)
+			if ((run_starts(superslab->free, slices) & multiples(alignment)) != 0)
+				return superslab;
+	uint64_t fitting = bucket_bits & ~run_mask(certain - 1);
+	return fitting != 0 ? buckets[__builtin_ctzl(fitting) + 1] : NULL;
 }
 
 /* For the debug build: slices of a span, just taken, have left no promise behind, and read as zero if they are said to. */
@@ -395,17 +412,18 @@ static bool promises_hold(const struct hkm_slab *slab, size_t first, size_t end,
 	return !zeroed || hkm_os_reads_as_zero(hkm_slab_start(slab + first), (end - first) << HKM_SLICE_SHIFT);
 }
 
-struct hkm_slab *hkm_span_alloc(size_t slices, bool little, bool *zeroed, bool *fresh)
+struct hkm_slab *hkm_span_alloc_aligned(size_t slices, size_t alignment, bool little, bool *zeroed, bool *fresh)
 {
-	HKM_ASSERT(slices >= 1 && slices <= HKM_SUPERSLAB_SLICES);
+	HKM_ASSERT(slices >= 1 && slices <= HKM_SUPERSLAB_SLICES && alignment <= HKM_ALIGNED_SLICES);
 	struct hkm_slab *slab = NULL;
 	*fresh = false;
 	hkm_lock_acquire(&hkm_span_lock);
-	uint64_t fitting = bucket_bits & ~run_mask(slices - 1);
-	bool grown = fitting == 0;
-	struct superslab *superslab = fitting != 0 ? buckets[__builtin_ctzl(fitting) + 1] : superslab_map();
-	if (superslab != NULL) {
-		unsigned start = best_start(superslab, slices, little);
+	struct superslab *superslab = find_fitting(slices, alignment);
+	bool grown = superslab == NULL;
+	if (grown)
+		superslab = superslab_map();
+	unsigned start = superslab != NULL ? best_start(superslab, slices, alignment, little) : HKM_SUPERSLAB_SLICES;
+	if (start < HKM_SUPERSLAB_SLICES) {
 		uint64_t bits = run_mask(slices) << start;
 		*zeroed = (superslab->dirty & bits) == 0;
 		bool deep = (superslab->dirty & ~superslab->shallow & bits) != 0;
@@ -425,6 +443,11 @@ struct hkm_slab *hkm_span_alloc(size_t slices, bool little, bool *zeroed, bool *
 	if (grown && ahead > 0 && slab != NULL)
 		populate(superslab, ahead);
 	return slab;
+}
+
+struct hkm_slab *hkm_span_alloc(size_t slices, bool little, bool *zeroed, bool *fresh)
+{
+	return hkm_span_alloc_aligned(slices, 1, little, zeroed, fresh);
 }
 
 static void give_back(struct hkm_slab *slab, size_t slices, bool deep)

@@ -38,6 +38,7 @@ enum hkm_kind {
 	HKM_KIND_MID,      /* L1: first slice of a span of several blocks */
 	HKM_KIND_MID_REST, /* L1: a later slice of it; `distance` slices behind the first */
 	HKM_KIND_LARGE,    /* L1: first slice of a span of one block, above 32 KiB */
+	HKM_KIND_ALIGNED,  /* L1: the same of a block of any size that no pool has, for its alignment is above 32 KiB */
 };
 
 /* Descriptor of a slice. Who writes: the heap that owns the slab (L0), or the holder of the class's
@@ -140,6 +141,11 @@ void hkm_span_start(void);
  * Result: the first slice's descriptor, whose span fields (slices) and `deep`, as the slices were) are set and kind is NONE; NULL if
  * the system refuses memory. Any thread. */
 struct hkm_slab *hkm_span_alloc(size_t slices, bool little, bool *zeroed, bool *fresh);
+
+/* The same at a multiple of `alignment` slices, a power of two up to HKM_ALIGNED_SLICES. It may be refused although there is such a
+ * run, or address space for one, where most of what is free is misaligned. */
+#define HKM_ALIGNED_SLICES (HKM_SUPERSLAB_SLICES / 2)
+struct hkm_slab *hkm_span_alloc_aligned(size_t slices, size_t alignment, bool little, bool *zeroed, bool *fresh);
 
 /* Takes a span back; its slices' descriptors become NONE, its memory is purged later. If its `deep` is 0, at most
  * HKM_SHALLOW_BYTES of it have been touched since it was last purged. */

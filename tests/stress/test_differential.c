@@ -175,7 +175,7 @@ static size_t size_of_any_class(struct random_source *random)
 static void allocate(struct worker *worker, struct block *block)
 {
 	size_t size = random_size(&worker->random);
-	size_t alignment = (size_t)16 << random_between(&worker->random, 0, 9);
+	size_t alignment = (size_t)16 << random_between(&worker->random, 0, random_between(&worker->random, 0, 7) ? 9 : 17);
 	size_t call = random_between(&worker->random, 0, 99);
 	void *out = NULL;
 

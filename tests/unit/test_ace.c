@@ -90,6 +90,57 @@ ISOLATED(aligned_blocks_are_aligned)
 	}
 }
 
+/* Above 32 KiB: spans of their own, whatever the size. */
+ISOLATED(blocks_of_high_alignment_come_from_the_window)
+{
+	uint64_t out;
+
+	start();
+	out = hkm_pool_out().large + hkm_pool_out().mid;
+	for (size_t alignment = 2 * HKM_SLICE_SIZE; alignment <= HKM_APART_MAX; alignment *= 2) {
+		for (size_t size = 1; size < HKM_LARGE_MAX; size = size * 4 + 100) {
+			unsigned char *blocks[3];
+			size_t usable = class_size(hkm_max(size, 1025)), spans = sum_spans(HKM_KIND_ALIGNED, (uint32_t)usable).spans;
+
+			for (size_t i = 0; i < 3; i++) {
+				blocks[i] = hkm_aligned_alloc(alignment, size);
+				require(is_aligned(blocks[i], alignment), "%zu bytes at %p", size, (void *)blocks[i]);
+				require(slab_of_block(blocks[i])->kind == HKM_KIND_ALIGNED, "kind %u", slab_of_block(blocks[i])->kind);
+				require(hkm_malloc_usable_size(blocks[i]) == usable, "%zu usable", hkm_malloc_usable_size(blocks[i]));
+				memset(blocks[i], (int)i + 1, usable);
+			}
+			require(sum_spans(HKM_KIND_ALIGNED, (uint32_t)usable).spans == spans + 3, "not three spans");
+			require(hkm_pool_out().large + hkm_pool_out().mid == out + 3 * usable, "%zu bytes are not counted", usable);
+			for (size_t i = 0; i < 3; i++) {
+				require(all_bytes_are(blocks[i], usable, (unsigned char)(i + 1)), "blocks overlap");
+				hkm_free(blocks[i]);
+			}
+			require(sum_spans(HKM_KIND_ALIGNED, (uint32_t)usable).spans == spans, "spans are left");
+		}
+	}
+	require(hkm_pool_out().large + hkm_pool_out().mid == out, "counted wrong");
+	require(hkm_aligned_alloc(2 * HKM_APART_MAX, 100) != NULL, "no memory");
+}
+
+ISOLATED(a_block_of_high_alignment_is_resized_where_it_lies)
+{
+	unsigned char *block, *moved;
+
+	start();
+	block = hkm_aligned_alloc(HKM_APART_MAX, 300000);
+	fill_pattern(block, 60000, 1);
+	require(hkm_realloc(block, 700000) == block, "not grown in place");
+	require(hkm_malloc_usable_size(block) == class_size(700000), "%zu usable", hkm_malloc_usable_size(block));
+	memset(block + 60000, 2, 640000);
+	require(hkm_realloc(block, 60000) == block, "not shrunk in place");
+	require(slab_of_block(block)->slices == 2, "%u slices", slab_of_block(block)->slices);
+	require(pattern_holds(block, 60000, 60000, 1), "contents lost");
+	moved = hkm_realloc(block, 3000);
+	require(moved != block && pattern_holds(moved, 60000, 3000, 1), "not moved, or contents lost");
+	require(sum_spans(HKM_KIND_ALIGNED, class_size(60000)).spans == 0, "the span is left");
+	hkm_free(moved);
+}
+
 /* ---- W_MAX ----------------------------------------------------------------------- */
 
 /* With a cached block of `cached` bytes, requests `size` under a W_MAX; result: the block's size. */
@@ -895,6 +946,21 @@ ISOLATED(wrong_frees_end_the_process)
 	}
 }
 
+ISOLATED(wrong_frees_of_blocks_of_high_alignment_end_the_process)
+{
+	start();
+	for (size_t size = 100; size < HKM_LARGE_MAX; size *= 20) {
+		char *block = hkm_aligned_alloc(2 * HKM_SLICE_SIZE, size);
+
+		expect_abort(free_twice, block, "free(): double free of 0x");
+		expect_abort(free_twice_through_the_pool, block, "free(): double free of 0x");
+		expect_abort(free_it, block + 16, "free(): invalid pointer 0x");
+		expect_abort(free_it, block + 1024, "free(): invalid pointer 0x");
+		expect_abort(free_it, block + 8, "free(): ");
+		hkm_free(block);
+	}
+}
+
 ISOLATED(ignored_wrong_frees_change_nothing)
 {
 	unsigned char *block, *other;
@@ -1007,6 +1073,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_static_class_serves_its_sizes),
 		cmocka_unit_test(aligned_blocks_are_aligned),
+		cmocka_unit_test(blocks_of_high_alignment_come_from_the_window),
+		cmocka_unit_test(a_block_of_high_alignment_is_resized_where_it_lies),
 		cmocka_unit_test(a_cached_larger_block_serves_within_wmax),
 		cmocka_unit_test(the_smallest_cached_block_serves),
 		cmocka_unit_test(dynamic_classes_serve_their_sizes_exactly),
@@ -1035,6 +1103,7 @@ int main(void)
 		cmocka_unit_test(only_the_head_of_a_span_says_whether_it_is_fresh),
 		cmocka_unit_test(a_fresh_block_is_fresh_once),
 		cmocka_unit_test(wrong_frees_end_the_process),
+		cmocka_unit_test(wrong_frees_of_blocks_of_high_alignment_end_the_process),
 		cmocka_unit_test(ignored_wrong_frees_change_nothing),
 		cmocka_unit_test(any_thread_frees_any_block),
 		cmocka_unit_test(caches_grow_where_they_are_missed_and_shrink_where_they_are_not_used),

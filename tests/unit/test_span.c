@@ -83,19 +83,20 @@ static void check_stats(void)
 	require(hkm_span_dirty() == stats.dirty_slices * HKM_SLICE_SIZE, "%zu bytes dirty", hkm_span_dirty());
 }
 
-static void take(struct span *span, size_t slices)
+static void take_aligned(struct span *span, size_t slices, size_t alignment)
 {
 	bool zeroed, fresh;
 	struct hkm_span_stats before, after;
 
 	hkm_span_stats(&before);
-	span->slab = hkm_span_alloc(slices, false, &zeroed, &fresh);
+	span->slab = hkm_span_alloc_aligned(slices, alignment, false, &zeroed, &fresh);
 	hkm_span_stats(&after);
 	require(span->slab != NULL, "no memory");
 	require(span->slab->slices == slices && span->slab->kind == HKM_KIND_NONE, "%u slices of %zu",
 		span->slab->slices, slices);
 	require(fresh == (after.fresh / HKM_SUPERSLAB_SIZE > before.fresh / HKM_SUPERSLAB_SIZE), "fresh is %d", fresh);
 	require(is_aligned(hkm_slab_start(span->slab), HKM_SLICE_SIZE), "misaligned");
+	require(is_aligned(hkm_slab_start(span->slab), alignment * HKM_SLICE_SIZE), "not at %zu slices", alignment);
 	require(&hkm_window.slabs[hkm_slice_of(hkm_slab_start(span->slab))] == span->slab, "descriptor");
 	claim(span->slab, 0, slices);
 	if (zeroed)
@@ -103,6 +104,11 @@ static void take(struct span *span, size_t slices)
 	span->slices = slices;
 	span->mark = next_mark++;
 	mark_pages(span->slab, 0, slices * PAGES_IN_SLICE, span->mark);
+}
+
+static void take(struct span *span, size_t slices)
+{
+	take_aligned(span, slices, 1);
 }
 
 static void give(struct span *span)
@@ -176,8 +182,10 @@ ISOLATED(random_sequences_agree_with_the_model)
 		if (span->slab == NULL) {
 			size_t slices = random_between(&random, 1, chance < 80 ? 8 : HKM_SUPERSLAB_SLICES);
 
+			size_t alignment = chance % 4 == 0 ? (size_t)1 << random_between(&random, 0, 5) : 1;
+
 			if (live_slices + slices <= MOST_LIVE)
-				take(span, slices);
+				take_aligned(span, slices, alignment);
 		} else if (chance < 60) {
 			give(span);
 		} else if (chance < 80 && span->slices < HKM_SUPERSLAB_SLICES) {
@@ -227,6 +235,36 @@ ISOLATED(a_span_comes_from_the_superslab_it_fits_most_tightly)
 	require(superslab_of(&spans[4]) == superslab_of(&spans[2]), "10 slices are not put into the gap of 16");
 	take(&spans[5], 20);
 	require(superslab_of(&spans[5]) == superslab_of(&spans[0]), "20 slices are not put into the gap of 24");
+}
+
+/* Aligned spans fill the superslabs that are there, as far as the alignment allows. */
+ISOLATED(aligned_spans_lie_closely)
+{
+	struct hkm_span_stats stats;
+
+	hkm_span_start();
+	for (size_t i = 0; i < 64; i++)
+		take_aligned(&spans[i], 1, 2);
+	hkm_span_stats(&stats);
+	require(stats.mapped == 2 * HKM_SUPERSLAB_SIZE, "%zu bytes mapped", stats.mapped);
+	/* Between them is room for others. */
+	for (size_t i = 64; i < 128; i++)
+		take(&spans[i], 1);
+	hkm_span_stats(&stats);
+	require(stats.mapped == 2 * HKM_SUPERSLAB_SIZE && stats.free_slices == 0, "%zu slices free", stats.free_slices);
+	for (size_t i = 128; i < 136; i++)
+		take_aligned(&spans[i], 20, HKM_ALIGNED_SLICES);
+	hkm_span_stats(&stats);
+	require(stats.mapped == 6 * HKM_SUPERSLAB_SIZE, "%zu bytes mapped", stats.mapped);
+	/* A hole that just fits is found again, however many superslabs have longer runs that do not. */
+	for (size_t i = 0; i < 20; i++) {
+		struct hkm_slab *slab = spans[130].slab;
+
+		give(&spans[130]);
+		take_aligned(&spans[130], 20, HKM_ALIGNED_SLICES);
+		require(spans[130].slab == slab, "another place");
+	}
+	check_stats();
 }
 
 ISOLATED(resident_slices_go_first)
@@ -585,6 +623,7 @@ int main(void)
 		cmocka_unit_test(random_sequences_agree_with_the_model),
 		cmocka_unit_test(spans_of_every_length_fit),
 		cmocka_unit_test(a_span_comes_from_the_superslab_it_fits_most_tightly),
+		cmocka_unit_test(aligned_spans_lie_closely),
 		cmocka_unit_test(resident_slices_go_first),
 		cmocka_unit_test(purging_by_amount_takes_the_oldest_first),
 		cmocka_unit_test(purging_by_age_spares_the_young),
