@@ -2,6 +2,7 @@
 #include "base/lock.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <linux/futex.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -39,5 +40,30 @@ HKM_SLOW void hkm_lock_wake(struct hkm_lock *lock)
 {
 	int saved = errno;
 	syscall(SYS_futex, &lock->state, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+	errno = saved;
+}
+
+/* A line of its own: nearly never written, and read at the beginning of each slow path. */
+_Alignas(64) struct hkm_gate hkm_fork_gate;
+
+void hkm_gate_close(struct hkm_gate *gate)
+{
+	atomic_store_explicit(&gate->closed, 1, memory_order_seq_cst); /* before the look at the heaps' locks */
+}
+
+void hkm_gate_open(struct hkm_gate *gate)
+{
+	int saved = errno;
+	/* seq_cst: before the look at what was left to whoever forks, see hkm_heap_fork_parent. */
+	atomic_store_explicit(&gate->closed, 0, memory_order_seq_cst);
+	syscall(SYS_futex, &gate->closed, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+	errno = saved;
+}
+
+HKM_SLOW void hkm_gate_wait(struct hkm_gate *gate)
+{
+	int saved = errno;
+	while (hkm_gate_is_closed(gate))
+		syscall(SYS_futex, &gate->closed, FUTEX_WAIT_PRIVATE, 1, NULL, NULL, 0);
 	errno = saved;
 }

@@ -1,12 +1,12 @@
 /* lock.h - a mutex of one word that never allocates and survives fork.
  *
  * State: 0 free, 1 held, 2 held and somebody sleeps (Drepper, "Futexes Are Tricky", mutex 2).
- * Locks are taken in the order of this list; fork takes all of them in it (heap/fork.c):
+ * Locks are taken in the order of this list; fork takes all of them in it, but for the heaps (heap/fork.c):
  *
  *   registry (heap/heap.c)  ->  a heap's lock, or the guest's  ->  pool of an L1 class  ->  big cache
  *     ->  purging  ->  spans  ->  policy  ->  sites  ->  metadata
  *
- * The reverse direction uses hkm_lock_try only.
+ * The reverse direction uses hkm_lock_try only. Fork does not take the heaps' locks but waits for them: struct hkm_gate.
  */
 #ifndef HKM_LOCK_H
 #define HKM_LOCK_H
@@ -65,6 +65,23 @@ static inline bool hkm_lock_is_held(const struct hkm_lock *lock)
 {
 	return atomic_load_explicit(&lock->state, memory_order_seq_cst) != 0;
 }
+
+/* Closed while a thread forks: nobody enters a slow path meanwhile, but who is in one goes on. Who takes the lock of a heap looks
+ * at the gate afterwards (seq_cst both), and steps back if it is closed; who forks closes it and then waits until each such
+ * lock is free (seq_cst both). One of the two sees the other, and fork writes to no heap that is idle. */
+struct hkm_gate {
+	_Atomic uint32_t closed; /* written under the registry lock */
+};
+extern struct hkm_gate hkm_fork_gate __attribute__((visibility("hidden")));
+
+static inline bool hkm_gate_is_closed(const struct hkm_gate *gate)
+{
+	return atomic_load_explicit(&gate->closed, memory_order_seq_cst) != 0;
+}
+
+void hkm_gate_close(struct hkm_gate *gate);
+void hkm_gate_open(struct hkm_gate *gate); /* wakes all who wait */
+void hkm_gate_wait(struct hkm_gate *gate); /* until it is open */
 
 /* In the child of fork: nobody else exists who could hold it or sleep on it. */
 static inline void hkm_lock_reset(struct hkm_lock *lock)

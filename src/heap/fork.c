@@ -1,4 +1,4 @@
-/* fork.c - every lock is taken before a fork, and the child has no thread but one; see heap.h. */
+/* fork.c - every lock is taken, or known to be free, before a fork, and the child has no thread but one; see heap.h. */
 #include "ace/ace.h"
 #include "big/big.h"
 #include "core/meta.h"
@@ -43,17 +43,36 @@ extern void _IO_list_lock(void) __attribute__((weak));
 extern void _IO_list_unlock(void) __attribute__((weak));
 extern void _IO_list_resetlock(void) __attribute__((weak));
 
-/* Takes the heap's lock, unless it may be that nobody will ever release it: in the child such a heap stays locked, and is
- * nobody's. */
-static void take_heap(struct hkm_heap *heap)
+/* Waits until nobody is in a slow path of the heap, unless it may be that somebody is for ever: in the child such a heap stays
+ * locked, and is nobody's. An idle heap is not written to: that would be a page to copy for each, here and in the child. */
+static void wait_for(struct hkm_heap *heap)
 {
-	for (unsigned tries = 0; !(heap->fork_holds = hkm_lock_try(&heap->reader.lock)); tries++) {
-		if (heap->left_behind || atomic_load_explicit(&heap->forsaken, memory_order_relaxed) ||
-		    hkm_heap_life_is_over(heap))
-			break;
-		if (tries >= TRIES)
+	bool skips = false;
+	for (unsigned tries = 0; !skips && hkm_lock_is_held(&heap->reader.lock); tries++) {
+		skips = heap->left_behind || atomic_load_explicit(&heap->forsaken, memory_order_relaxed) ||
+			hkm_heap_life_is_over(heap);
+		if (!skips && tries >= TRIES)
 			hkm_os_sleep_ms(1);
 	}
+	if (heap->fork_skips != skips)
+		heap->fork_skips = skips;
+}
+
+/* Nobody is in a slow path any more. Those who are there go on at the same time, and none comes after them. */
+static void empty_slow_paths(void)
+{
+	hkm_gate_close(&hkm_fork_gate);
+	for (struct hkm_heap *heap = hkm_heap_first(); heap != NULL; heap = heap->next_heap)
+		wait_for(heap);
+}
+
+/* Who sent something to an ended heap meanwhile found the gate closed, and left. */
+static void look_at_inboxes(void)
+{
+	for (struct hkm_heap *heap = hkm_heap_first(); heap != NULL; heap = heap->next_heap)
+		if (atomic_load_explicit(&heap->abandoned, memory_order_relaxed) &&
+		    atomic_load_explicit(&heap->inbox, memory_order_seq_cst) != NULL)
+			hkm_heap_drain(heap);
 }
 
 void hkm_heap_fork_prepare(void)
@@ -71,8 +90,7 @@ void hkm_heap_fork_prepare(void)
 		_IO_list_lock();
 	hkm_lock_acquire(&hkm_registry_lock);
 	forking_heap = own;
-	for (struct hkm_heap *heap = hkm_heap_first(); heap != NULL; heap = heap->next_heap)
-		take_heap(heap);
+	empty_slow_paths();
 	hkm_lock_acquire(&hkm_guest.lock);
 	hkm_pool_lock_all();
 	hkm_lock_acquire(&hkm_big_lock);
@@ -96,19 +114,13 @@ void hkm_heap_fork_parent(void)
 	hkm_lock_release(&hkm_big_lock);
 	hkm_pool_unlock_all();
 	hkm_lock_release(&hkm_guest.lock);
-	for (struct hkm_heap *heap = hkm_heap_first(); heap != NULL; heap = heap->next_heap) {
-		if (!heap->fork_holds)
-			continue;
-		if (atomic_load_explicit(&heap->abandoned, memory_order_relaxed))
-			hkm_heap_let_go(heap);
-		else
-			hkm_lock_release(&heap->reader.lock);
-	}
+	hkm_gate_open(&hkm_fork_gate);
 	hkm_lock_release(&hkm_registry_lock);
 	if (_IO_list_unlock != NULL)
 		_IO_list_unlock();
 	if (own != NULL)
 		hkm_heap_guard(own, false);
+	look_at_inboxes();
 }
 
 /* Whether the heap is the calling thread's, or one that it has left behind and may come back to. */
@@ -134,16 +146,18 @@ void hkm_heap_fork_child(void)
 	hkm_lock_reset(&hkm_guest.lock);
 	for (struct hkm_heap *heap = hkm_heap_first(); heap != NULL; heap = heap->next_heap) {
 		bool is_own = is_of(own, heap);
-		if (!heap->fork_holds && !is_own)
+		if (heap->fork_skips && !is_own)
 			hkm_heap_lose(heap);
-		if (!heap->fork_holds)
+		if (heap->fork_skips)
 			continue;
-		hkm_lock_reset(&heap->reader.lock);
+		if (hkm_lock_is_held(&heap->reader.lock)) /* by somebody who was about to step back from the gate */
+			hkm_lock_reset(&heap->reader.lock);
 		if (is_own || atomic_load_explicit(&heap->abandoned, memory_order_relaxed))
 			continue;
 		hkm_heap_repair(heap);
 		hkm_heap_abandon(heap);
 	}
+	hkm_gate_open(&hkm_fork_gate);
 	hkm_lock_reset(&hkm_registry_lock);
 	hkm_learning.forked();
 	/* In a process with threads the C library has done so already; a count that it has set back is not to be counted down. */

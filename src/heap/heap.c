@@ -30,6 +30,15 @@ static void apply(struct hkm_heap *heap, const struct hkm_policy *policy)
 	hkm_ace_apply(heap, policy);
 }
 
+HKM_SLOW void hkm_heap_lock_after_fork(struct hkm_heap *heap)
+{
+	do {
+		hkm_lock_release(&heap->reader.lock);
+		hkm_gate_wait(&hkm_fork_gate);
+		hkm_lock_acquire_quiet(&heap->reader.lock);
+	} while (hkm_gate_is_closed(&hkm_fork_gate));
+}
+
 const struct hkm_policy *hkm_heap_enter(struct hkm_heap *heap)
 {
 	HKM_ASSERT(heap->enterable);
@@ -39,7 +48,7 @@ const struct hkm_policy *hkm_heap_enter(struct hkm_heap *heap)
 	atomic_signal_fence(memory_order_seq_cst); /* before anything that a signal handler could find half done */
 	if (HKM_UNLIKELY(heap->metered))
 		hkm_meter_begin(&heap->meter);
-	hkm_lock_acquire_quiet(&heap->reader.lock);
+	hkm_heap_lock(heap);
 	const struct hkm_policy *policy = hkm_policy_read(&heap->reader);
 	if (HKM_UNLIKELY(heap->policy_generation != policy->generation))
 		apply(heap, policy);
@@ -227,7 +236,7 @@ void hkm_heap_drain(struct hkm_heap *heap)
 		hkm_heap_set(&hkm_starting_heap); /* as hkm_heap_guard, for a thread that has none */
 	/* Nobody but its drainers looks at the inbox of an abandoned heap: what comes in meanwhile is taken, too. */
 	while (abandoned && atomic_load_explicit(&heap->inbox, memory_order_seq_cst) != NULL &&
-	       hkm_lock_try(&heap->reader.lock)) {
+	       hkm_heap_try_lock(heap)) {
 		abandoned = atomic_load_explicit(&heap->abandoned, memory_order_relaxed);
 		if (abandoned)
 			hkm_remote_receive(heap);
@@ -268,7 +277,7 @@ void *hkm_heap_alloc_long_lived(struct hkm_heap *caller, size_t size)
 	if (heap == NULL)
 		return NULL;
 	hkm_heap_guard(caller, true);
-	hkm_lock_acquire_quiet(&heap->reader.lock);
+	hkm_heap_lock(heap);
 	void *block = pop_long_lived(heap, hkm_tiny_class(size));
 	hkm_heap_let_go(heap);
 	hkm_heap_guard(caller, false);

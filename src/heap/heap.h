@@ -137,7 +137,7 @@ struct hkm_heap {
 	struct hkm_heap *left;
 	/* Its thread has another; guarded by the registry lock, but its thread, too, may read it. */
 	bool left_behind;
-	bool fork_holds;            /* a fork in progress has got its lock; guarded by the registry lock */
+	bool fork_skips;            /* a fork in progress does not wait for it; guarded by the registry lock */
 	_Atomic bool forsaken;      /* nobody may ever release its lock again, so fork does not wait for it; advice */
 
 	_Alignas(64) struct hkm_tiny tiny[HKM_TINY_CLASSES];
@@ -196,6 +196,29 @@ static inline void hkm_heap_guard(struct hkm_heap *heap, bool guarded)
 	atomic_signal_fence(memory_order_seq_cst);
 	heap->enterable = !guarded;
 	atomic_signal_fence(memory_order_seq_cst);
+}
+
+/* Takes the lock of a heap, of the calling thread's or, from outside of every slow path, of another's. Waits while somebody
+ * forks. */
+void hkm_heap_lock_after_fork(struct hkm_heap *heap);
+static inline void hkm_heap_lock(struct hkm_heap *heap)
+{
+	hkm_lock_acquire_quiet(&heap->reader.lock);
+	if (HKM_UNLIKELY(hkm_gate_is_closed(&hkm_fork_gate)))
+		hkm_heap_lock_after_fork(heap);
+}
+
+/* The same without waiting, by anybody. Who is refused because of a fork leaves what is in the heap's inbox to whoever forks. */
+static inline bool hkm_heap_try_lock(struct hkm_heap *heap)
+{
+	while (hkm_lock_try(&heap->reader.lock)) {
+		if (HKM_LIKELY(!hkm_gate_is_closed(&hkm_fork_gate)))
+			return true;
+		hkm_lock_release(&heap->reader.lock);
+		if (hkm_gate_is_closed(&hkm_fork_gate)) /* still: it opens after the release, and its owner then finds the lock free */
+			return false;
+	}
+	return false;
 }
 
 /* The calling thread's heap, made or adopted if it has none; NULL if there is no memory for one, or if

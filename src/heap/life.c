@@ -160,7 +160,7 @@ void hkm_heap_repair(struct hkm_heap *heap)
  * changing is not whole. */
 bool hkm_heap_bury(struct hkm_heap *heap)
 {
-	if (HKM_LIKELY(!hkm_heap_life_is_over(heap)) || !hkm_lock_try(&heap->reader.lock))
+	if (HKM_LIKELY(!hkm_heap_life_is_over(heap)) || !hkm_heap_try_lock(heap))
 		return false;
 	/* Against the order of locks, and others may have been faster. */
 	bool buried = hkm_heap_life_is_over(heap);

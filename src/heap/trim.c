@@ -33,7 +33,7 @@ static void flush_other(struct hkm_heap *heap, uint64_t now)
 	/* Without the lock these are advice. A heap that has nothing is not written to. */
 	if (abandoned ? heap->bare && !inbox : !hkm_heap_is_asleep(heap, now) || (heap->empty_slabs == 0 && !inbox))
 		return;
-	if (!hkm_lock_try(&heap->reader.lock))
+	if (!hkm_heap_try_lock(heap))
 		return;
 	if (atomic_load_explicit(&heap->abandoned, memory_order_relaxed)) {
 		flush(heap, hkm_policy_read(&heap->reader));

@@ -87,10 +87,10 @@ static struct hkm_heap *owner_of(const struct hkm_slab *slab)
 	return hkm_is_bin(bin) ? hkm_heap_of_bin(bin) : NULL;
 }
 
-static bool try_for_a_while(struct hkm_lock *lock)
+static bool try_for_a_while(struct hkm_heap *heap)
 {
 	for (unsigned i = 0; i < LOCK_TRIES; i++)
-		if (hkm_lock_try(lock))
+		if (hkm_heap_try_lock(heap))
 			return true;
 	return false;
 }
@@ -101,7 +101,7 @@ static void visit(struct hkm_slab *slab, void *context)
 {
 	size_t *bytes = context;
 	struct hkm_heap *heap = owner_of(slab);
-	if (heap == NULL || !try_for_a_while(&heap->reader.lock))
+	if (heap == NULL || !try_for_a_while(heap))
 		return;
 	if (owner_of(slab) == heap)
 		*bytes += trim_slab(slab);

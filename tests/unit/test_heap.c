@@ -435,10 +435,11 @@ static bool all_locks_are(bool held)
 	bool as_wanted = hkm_lock_is_held(&hkm_policy_lock) == held && hkm_lock_is_held(&hkm_meta_lock) == held &&
 		hkm_lock_is_held(&hkm_span_lock) == held && hkm_lock_is_held(&hkm_big_lock) == held &&
 		hkm_lock_is_held(&hkm_purge_lock) == held &&
-		hkm_lock_is_held(&hkm_guest.lock) == held;
+		hkm_lock_is_held(&hkm_guest.lock) == held && hkm_gate_is_closed(&hkm_fork_gate) == held;
 
+	/* Those of heaps are known to be free, and are not taken. */
 	for (const struct hkm_heap *heap = hkm_heap_first(); heap != NULL; heap = heap->next_heap)
-		as_wanted &= hkm_lock_is_held(&heap->reader.lock) == held;
+		as_wanted &= !hkm_lock_is_held(&heap->reader.lock);
 	return as_wanted;
 }
 
