@@ -1,19 +1,21 @@
 /* pool.c - L1's shared pools; see ace.h.
  *
- * A pool lists the spans of its class that have free blocks. Blocks are taken from the first, lowest address
- * first, so that the others drain; an empty span goes back to the span source, but for as many as the policy
- * keeps per class and budget.
+ * A pool lists the spans of its class that have free blocks, those without a block in use last. Blocks are taken from the
+ * first, lowest address first, so that the others drain; an empty span goes back to the span source, but for as many as
+ * the policy keeps per class and budget.
  */
 #include "ace/ace.h"
 #include "os/os.h"
 
 #define BUNDLE_BYTES ((size_t)256 << 10)
+#define STEPS 32u /* spans that a walk comes by before it lets the lock go for a moment: some microseconds */
 
 /* All fields are guarded by `lock`, but for the counters of kept spans. */
 struct pool {
 	_Alignas(64) struct hkm_lock lock;
 	uint32_t block_size;           /* that it now serves; 0: none was ever asked for */
 	struct hkm_slab *first, *last; /* spans with free blocks */
+	struct hkm_slab *first_empty;  /* of those at the end of the list that are without a block in use; NULL: none */
 	uint32_t empty;                /* of those, the ones without a block in use */
 	uint32_t reciprocal;           /* of spans of this size, see struct hkm_slab */
 	uint16_t slices, capacity;     /* likewise */
@@ -46,14 +48,14 @@ static _Atomic uint32_t *kept_of(unsigned class)
 
 static void list_append(struct pool *pool, struct hkm_slab *slab)
 {
+	struct hkm_slab *next = slab->in_use != 0 ? pool->first_empty : NULL;
 	slab->listed = 1;
-	slab->next = NULL;
-	slab->prev = pool->last;
-	if (pool->last != NULL)
-		pool->last->next = slab;
-	else
-		pool->first = slab;
-	pool->last = slab;
+	slab->next = next;
+	slab->prev = next != NULL ? next->prev : pool->last;
+	*(slab->prev != NULL ? &slab->prev->next : &pool->first) = slab;
+	*(next != NULL ? &next->prev : &pool->last) = slab;
+	if (slab->in_use == 0 && pool->first_empty == NULL)
+		pool->first_empty = slab;
 	if (HKM_UNLIKELY(metered))
 		pool->room += slab->capacity - slab->in_use;
 }
@@ -61,6 +63,8 @@ static void list_append(struct pool *pool, struct hkm_slab *slab)
 static void list_remove(struct pool *pool, struct hkm_slab *slab)
 {
 	slab->listed = 0;
+	if (slab == pool->first_empty)
+		pool->first_empty = slab->next;
 	if (HKM_UNLIKELY(metered))
 		pool->room -= slab->capacity - slab->in_use;
 	if (slab->prev != NULL)
@@ -110,16 +114,16 @@ void hkm_pool_mark(struct hkm_slab *slab)
 		hkm_span_set_bin(slab + i, mark);
 }
 
-HKM_HOT struct hkm_slab *span_new(struct hkm_heap *heap, const struct hkm_policy *policy, unsigned class,
-				  const struct pool *pool)
+/* *fresh becomes the number of superslabs that were not resident and are now needed; room is made for them when the lock is
+ * let go, as that unmaps. */
+HKM_HOT struct hkm_slab *span_new(unsigned class, const struct pool *pool, size_t *fresh)
 {
-	bool zeroed, fresh;
+	bool zeroed, is_fresh;
 	size_t slices = pool->slices;
-	struct hkm_slab *slab = hkm_span_alloc(slices, false, &zeroed, &fresh);
+	struct hkm_slab *slab = hkm_span_alloc(slices, false, &zeroed, &is_fresh);
 	if (slab == NULL)
 		return NULL;
-	if (fresh)
-		hkm_heap_make_room(heap, policy, HKM_SUPERSLAB_SIZE);
+	*fresh += is_fresh;
 	bool single = hkm_ace_is_large(class) && pool->capacity == 1;
 	slab->class = (uint8_t)class;
 	slab->listed = 0;
@@ -159,11 +163,10 @@ static void drop_empty(struct pool *pool, unsigned class, struct hkm_slab *slab)
 }
 
 /* A span that a pool which keeps more would have. */
-HKM_SLOW static struct hkm_slab *span_of_ghost(struct hkm_heap *heap, const struct hkm_policy *policy, unsigned class,
-					       struct pool *pool)
+HKM_SLOW static struct hkm_slab *span_of_ghost(struct hkm_heap *heap, unsigned class, struct pool *pool, size_t *fresh)
 {
 	uint64_t started = heap->metered ? hkm_meter_begin_part(&heap->meter) : 0;
-	struct hkm_slab *slab = span_new(heap, policy, class, pool);
+	struct hkm_slab *slab = span_new(class, pool, fresh);
 	if (started != 0)
 		hkm_price_add(&heap->meter.spans, hkm_cycles() - started);
 	pool->ghosts--;
@@ -179,16 +182,24 @@ static void count_hits(struct pool *pool)
 }
 
 /* The class serves its size for the first time, or, a DYN class, another size from now on: its empty spans go, the others
- * are forgotten until their last block comes back. */
+ * are forgotten until their last block comes back. The lock is let go now and then, and another may be faster. */
 static void pool_resize(struct pool *pool, unsigned class, uint32_t block_size)
 {
-	while (pool->first != NULL) {
+	unsigned steps = 0;
+	while (pool->first != NULL && pool->block_size != block_size) {
+		if (++steps % STEPS == 0) {
+			hkm_lock_release(&pool->lock);
+			hkm_lock_acquire(&pool->lock);
+			continue;
+		}
 		struct hkm_slab *slab = pool->first;
 		if (slab->in_use == 0)
 			drop_empty(pool, class, slab);
 		else
 			list_remove(pool, slab);
 	}
+	if (pool->block_size == block_size)
+		return;
 	HKM_ASSERT(pool->room == 0 && pool->empty == 0);
 	pool->surplus = pool->ghosts = 0;
 	size_t slices = hkm_pool_span_slices(class, block_size), capacity = (slices << HKM_SLICE_SHIFT) / block_size;
@@ -204,7 +215,7 @@ size_t hkm_pool_take(struct hkm_heap *heap, const struct hkm_policy *policy, uns
 		     void **blocks, size_t count)
 {
 	struct pool *pool = &pools[class];
-	size_t taken = 0;
+	size_t taken = 0, grown = 0;
 	hkm_lock_acquire(&pool->lock);
 	pool->idle = false;
 	if (pool->block_size != block_size)
@@ -216,11 +227,13 @@ size_t hkm_pool_take(struct hkm_heap *heap, const struct hkm_policy *policy, uns
 			/* A bundle of fresh Large blocks is at most BUNDLE_BYTES: each is a span of its own. */
 			if (taken > 0 && hkm_ace_is_large(class) && (taken + 1) * block_size > BUNDLE_BYTES)
 				break;
-			slab = HKM_LIKELY(pool->ghosts == 0) ? span_new(heap, policy, class, pool) :
-							       span_of_ghost(heap, policy, class, pool);
+			slab = HKM_LIKELY(pool->ghosts == 0) ? span_new(class, pool, &grown) :
+							       span_of_ghost(heap, class, pool, &grown);
 			if (slab == NULL)
 				break;
 		} else if (slab->in_use == 0) {
+			HKM_ASSERT(slab == pool->first_empty);
+			pool->first_empty = slab->next;
 			count_empty(pool, class, -1);
 		}
 		char *start = hkm_slab_start(slab);
@@ -240,6 +253,8 @@ size_t hkm_pool_take(struct hkm_heap *heap, const struct hkm_policy *policy, uns
 		count_hits(pool);
 	hkm_count(&pool->out_bytes, taken * block_size);
 	hkm_lock_release(&pool->lock);
+	if (HKM_UNLIKELY(grown > 0))
+		hkm_heap_make_room(heap, policy, grown * HKM_SUPERSLAB_SIZE);
 	return taken;
 }
 
@@ -285,6 +300,8 @@ static void give_one(struct pool *pool, const struct hkm_policy *policy, unsigne
 			return;
 		}
 	}
+	if (slab->listed && slab->in_use == 0) /* to the others without a block in use */
+		list_remove(pool, slab);
 	if (!slab->listed && current)
 		list_append(pool, slab);
 }
@@ -298,19 +315,26 @@ void hkm_pool_give(const struct hkm_policy *policy, unsigned class, void **block
 	hkm_lock_release(&pool->lock);
 }
 
+static void release_empty(struct pool *pool, unsigned class)
+{
+	for (unsigned steps = 1; pool->first_empty != NULL; steps++) {
+		drop_empty(pool, class, pool->first_empty);
+		if (steps % STEPS == 0) {
+			hkm_lock_release(&pool->lock);
+			hkm_lock_acquire(&pool->lock);
+		}
+	}
+	HKM_ASSERT(pool->empty == 0);
+}
+
 void hkm_pool_release_idle(bool all)
 {
 	for (unsigned class = 0; class < HKM_ACE_CLASSES; class++) {
 		struct pool *pool = &pools[class];
 		hkm_lock_acquire(&pool->lock);
-		if (pool->idle || all)
+		if (pool->idle || all) {
 			pool->ghosts = 0; /* a pool that keeps more would give them back now */
-		if (pool->empty > 0 && (pool->idle || all)) {
-			for (struct hkm_slab *slab = pool->first, *next; slab != NULL; slab = next) {
-				next = slab->next;
-				if (slab->in_use == 0)
-					drop_empty(pool, class, slab);
-			}
+			release_empty(pool, class);
 		}
 		pool->idle = true;
 		hkm_lock_release(&pool->lock);
@@ -342,17 +366,35 @@ static size_t trim_span(const struct hkm_slab *slab)
 	return count > 0 && hkm_os_purge(ranges, count) ? bytes : 0;
 }
 
+/* The pool that the span's blocks belong to; NULL: none, or it has changed. */
+static struct pool *pool_of(const struct hkm_slab *slab)
+{
+	/* relaxed: advice without the pool's lock. With it, a mark of the class is one of a span that is the pool's: it is taken off
+	 * under the lock when a span goes, and put there under the lock when all else of it is written. */
+	struct hkm_bin *bin = atomic_load_explicit(&hkm_window.bins[hkm_slice_index(slab)], memory_order_relaxed);
+	if (!hkm_is_mark(bin))
+		return NULL;
+	return &pools[(((uintptr_t)bin & 0xffff) - offsetof(struct hkm_heap, caches)) / sizeof(struct hkm_cache)];
+}
+
+/* The lock is held for one span. */
+HKM_RACY static void trim_visit(struct hkm_slab *slab, void *context)
+{
+	size_t *bytes = context;
+	struct pool *pool = slab->kind == HKM_KIND_MID ? pool_of(slab) : NULL;
+	if (pool == NULL)
+		return;
+	hkm_lock_acquire(&pool->lock);
+	if (pool_of(slab) == pool)
+		*bytes += trim_span(slab);
+	hkm_lock_release(&pool->lock);
+}
+
 size_t hkm_pool_trim(void)
 {
 	size_t bytes = 0;
 	hkm_pool_release_idle(true);
-	for (unsigned class = 0; class < HKM_ACE_CLASSES; class++) {
-		struct pool *pool = &pools[class];
-		hkm_lock_acquire(&pool->lock);
-		for (struct hkm_slab *slab = pool->first; slab != NULL; slab = slab->next)
-			bytes += trim_span(slab);
-		hkm_lock_release(&pool->lock);
-	}
+	hkm_span_visit(trim_visit, &bytes);
 	return bytes;
 }
 

@@ -19,6 +19,8 @@
 #define SKIP_MOST 4096u
 #define ALIGNED_LOOKS 16u      /* superslabs that are looked at for an aligned run which may not be there */
 #define PURGE_RANGES 64u       /* ranges advised away in one call */
+#define PURGE_BYTES ((size_t)4 << 20) /* in them: what the system takes less than a millisecond for */
+#define QUEUE_STEPS 64u        /* superslabs taken off the queue before the lock is let go for a moment */
 
 /* All fields are guarded by hkm_span_lock. */
 struct superslab {
@@ -519,7 +521,7 @@ struct purge_batch {
 	struct hkm_range ranges[PURGE_RANGES];
 	struct superslab *superslabs[PURGE_RANGES]; /* of each range */
 	uint64_t bits[PURGE_RANGES];
-	size_t count;
+	size_t count, bytes;
 };
 
 /* Takes the dirty slices of a superslab out, as if they were in use, into the batch. */
@@ -530,6 +532,7 @@ static void purge_take(struct superslab *superslab, struct purge_batch *batch)
 		unsigned length, start = next_run(&dirty, &length);
 		batch->ranges[batch->count].start = superslab_start(superslab) + start * HKM_SLICE_SIZE;
 		batch->ranges[batch->count].size = length * HKM_SLICE_SIZE;
+		batch->bytes += length * HKM_SLICE_SIZE;
 		batch->superslabs[batch->count] = superslab;
 		batch->bits[batch->count++] = run_mask(length) << start;
 		taken |= run_mask(length) << start;
@@ -571,7 +574,7 @@ static size_t purge_batch(struct purge_batch *batch)
 			set_dirty(superslab, superslab->dirty | batch->bits[i], slices);
 		bytes += batch->ranges[i].size;
 	}
-	batch->count = 0;
+	batch->count = batch->bytes = 0;
 	return purged ? bytes : 0;
 }
 
@@ -586,57 +589,71 @@ static void note_purge(uint64_t slices, bool aged, uint64_t before_ms, uint64_t 
 		hkm_regret_give(&hkm_span_surplus, slices * HKM_SLICE_SIZE, now_ms, now_ms + hkm_regret_delay_ms());
 }
 
-size_t hkm_span_purge(uint64_t before_ms, size_t keep_bytes)
+/* One step of a purge, for which both locks are held: some superslabs of the queue, or one that is empty; it lets go of the span
+ * lock while the system works. What could not be purged since `started_ms` is not tried again. Result: whether there may
+ * be more to do. */
+static bool purge_step(uint64_t before_ms, size_t keep_bytes, uint64_t started_ms, size_t *bytes)
 {
-	size_t bytes = 0;
 	struct purge_batch batch;
-	batch.count = 0;
-	uint64_t started = hkm_os_now_ms();
-	hkm_span_note_time(started);
-	if (before_ms == UINT64_MAX)
-		hkm_lock_acquire(&hkm_purge_lock);
-	else if (!hkm_lock_try(&hkm_purge_lock))
-		return 0;
-	hkm_lock_acquire(&hkm_span_lock);
-	for (;;) {
-		struct superslab *superslab = dirty_head;
-		size_t dirty = hkm_counted(&dirty_count) * HKM_SLICE_SIZE;
-		if (superslab != NULL && superslab->dirty == 0) {
+	batch.count = batch.bytes = 0;
+	/* The system may refuse what is unmapped, too; but others may need the addresses. */
+	size_t stay_mapped = before_ms == UINT64_MAX ? 1 : hkm_max(1, refused_at / 2);
+	struct superslab *superslab = dirty_head;
+	for (unsigned steps = 0; superslab != NULL && steps < QUEUE_STEPS; steps++, superslab = dirty_head) {
+		if (superslab->dirty == 0) {
 			queue_remove(superslab);
 			continue;
 		}
-		bool aged = superslab != NULL && dirty_since_ms(superslab) < before_ms;
-		bool wanted = superslab != NULL && (aged || dirty > keep_bytes);
-		/* What could not be purged in this call is not tried again. */
-		if (superslab != NULL && dirty_since_ms(superslab) > started)
-			wanted = false;
-		/* The system may refuse what is unmapped, too; but others may need the addresses. */
-		size_t stay_mapped = before_ms == UINT64_MAX ? 1 : hkm_max(1, refused_at / 2);
-		if (wanted && superslab->free == HKM_ALL_SLICES && hkm_counted(&mapped_count) > stay_mapped) {
-			note_purge(count_bits(superslab->dirty), aged, before_ms, started);
-			bytes += count_bits(superslab->dirty) * HKM_SLICE_SIZE;
+		uint64_t since = dirty_since_ms(superslab), dirty = hkm_counted(&dirty_count);
+		bool aged = since < before_ms;
+		if ((!aged && dirty * HKM_SLICE_SIZE <= keep_bytes) || since > started_ms) {
+			superslab = NULL;
+			break;
+		}
+		bool empty = superslab->free == HKM_ALL_SLICES && hkm_counted(&mapped_count) > stay_mapped;
+		if (batch.count == PURGE_RANGES || batch.bytes >= PURGE_BYTES || (empty && batch.count > 0))
+			break;
+		if (empty) {
+			uint64_t slices = count_bits(superslab->dirty);
+			note_purge(slices, aged, before_ms, started_ms);
+			*bytes += slices * HKM_SLICE_SIZE;
 			superslab_unmap(superslab);
-			continue;
+			return true;
 		}
-		if (wanted && batch.count < PURGE_RANGES) {
-			uint64_t left = hkm_counted(&dirty_count);
-			purge_take(superslab, &batch);
-			note_purge(left - hkm_counted(&dirty_count), aged, before_ms, started);
-			continue;
-		}
-		if (batch.count == 0)
-			break;
-		size_t purged = purge_batch(&batch);
-		bytes += purged;
-		if (purged == 0)
-			break;
+		purge_take(superslab, &batch);
+		note_purge(dirty - hkm_counted(&dirty_count), aged, before_ms, started_ms);
 	}
+	bool some = batch.count > 0;
+	size_t purged = some ? purge_batch(&batch) : 0;
+	*bytes += purged;
+	if (some ? purged > 0 : superslab != NULL)
+		return true;
 	/* Those that were purged while the system refused memory are free to the last slice, but on no queue. */
-	while (before_ms == UINT64_MAX && buckets[HKM_SUPERSLAB_SLICES] != NULL && hkm_counted(&mapped_count) > 1)
-		superslab_unmap(buckets[HKM_SUPERSLAB_SLICES]);
-	hkm_count(&purged_bytes, bytes);
-	hkm_lock_release(&hkm_span_lock);
-	hkm_lock_release(&hkm_purge_lock);
+	if (before_ms != UINT64_MAX || buckets[HKM_SUPERSLAB_SLICES] == NULL || hkm_counted(&mapped_count) <= 1)
+		return false;
+	superslab_unmap(buckets[HKM_SUPERSLAB_SLICES]);
+	return true;
+}
+
+size_t hkm_span_purge(uint64_t before_ms, size_t keep_bytes)
+{
+	size_t bytes = 0;
+	uint64_t started = hkm_os_now_ms();
+	hkm_span_note_time(started);
+	for (bool more = true; more;) {
+		size_t before = bytes;
+		if (before_ms == UINT64_MAX) {
+			hkm_gate_wait(&hkm_fork_gate); /* which would find the purge lock held again and again */
+			hkm_lock_acquire(&hkm_purge_lock);
+		} else if (hkm_gate_is_closed(&hkm_fork_gate) || !hkm_lock_try(&hkm_purge_lock)) {
+			break;
+		}
+		hkm_lock_acquire(&hkm_span_lock);
+		more = purge_step(before_ms, keep_bytes, started, &bytes);
+		hkm_count(&purged_bytes, bytes - before);
+		hkm_lock_release(&hkm_span_lock);
+		hkm_lock_release(&hkm_purge_lock);
+	}
 	return bytes;
 }
 

@@ -574,7 +574,7 @@ ISOLATED(an_empty_span_among_others_with_room_serves_nothing)
 	blocks = slab_of_block(many[0])->capacity;
 	for (size_t i = 1; i < 2 * blocks; i++)
 		many[i] = hkm_malloc(size);
-	/* The first span has had room for longer, so it is taken from first; then it is empty. */
+	/* The first span has had room for longer, but it is empty then, and goes behind the other. */
 	hkm_free(many[0]);
 	hkm_free(many[blocks]);
 	for (size_t i = 1; i < blocks; i++)
@@ -583,7 +583,7 @@ ISOLATED(an_empty_span_among_others_with_room_serves_nothing)
 	for (size_t i = 0; i < 10; i++) {
 		void *block = hkm_malloc(size);
 
-		require(slab_of_block(block) == slab_of_block(many[0]), "the empty span is not the first");
+		require(slab_of_block(block) == slab_of_block(many[blocks]), "an empty span serves before another with room");
 		hkm_free(block);
 	}
 	check_kept(size, 0, 0);
