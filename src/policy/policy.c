@@ -22,39 +22,50 @@ static struct hkm_policy first;
 /* Written by publishers under hkm_policy_lock, read by everybody. */
 static _Atomic(struct hkm_policy *) current = &first;
 
+/* The generation of the current snapshot, written after `current`: all older ones are retired. */
+static _Atomic uint64_t published = 1;
+
+/* All readers; only ever added to, and read without a lock. */
+static _Atomic(struct hkm_reader *) readers;
+
 /* Guarded by hkm_policy_lock. */
-static struct hkm_reader *readers;
 static struct hkm_policy *retired; /* newest first */
 static struct hkm_policy *spare;   /* past their grace period */
 
 const struct hkm_policy *hkm_policy_read(struct hkm_reader *reader)
 {
 	HKM_ASSERT(hkm_lock_is_held(&reader->lock));
-	/* seq_cst: ordered after the reader's lock; pairs with the exchange in publish (see policy.h). */
+	/* seq_cst: ordered after the reader's lock; pairs with the store in hkm_policy_replace_if (see policy.h). */
 	const struct hkm_policy *policy = atomic_load_explicit(&current, memory_order_seq_cst);
-	/* release: pairs with the acquire in grace_period_over; what was read from older snapshots happened
+	/* release: pairs with the acquire in oldest_in_use; what was read from older snapshots happened
 	 * before. */
 	if (atomic_load_explicit(&reader->seen, memory_order_relaxed) != policy->generation)
 		atomic_store_explicit(&reader->seen, policy->generation, memory_order_release);
 	return policy;
 }
 
-/* Whether no reader can still hold a snapshot of a generation up to `generation`. */
-static bool grace_period_over(uint64_t generation)
+/* No reader holds a snapshot of an older generation, or ever will. Walks over all readers, so it is called without the lock:
+ * what it has found stays true. */
+static uint64_t oldest_in_use(void)
 {
-	for (struct hkm_reader *reader = readers; reader != NULL; reader = reader->next)
-		if (hkm_lock_is_held(&reader->lock) &&
-		    atomic_load_explicit(&reader->seen, memory_order_acquire) <= generation)
-			return false;
-	return true;
+	/* acquire: pairs with the release in hkm_policy_replace_if; the stores of `current` up to this generation come before the
+	 * looks at the readers' locks. */
+	uint64_t oldest = atomic_load_explicit(&published, memory_order_acquire);
+	/* seq_cst: see hkm_policy_register. */
+	for (struct hkm_reader *reader = atomic_load_explicit(&readers, memory_order_seq_cst); reader != NULL;
+	     reader = reader->next)
+		if (hkm_lock_is_held(&reader->lock))
+			oldest = hkm_min(oldest, atomic_load_explicit(&reader->seen, memory_order_acquire));
+	return oldest;
 }
 
-/* Moves the retired snapshots whose grace period is over to the spare ones. */
-static void reclaim(void)
+/* Moves the retired snapshots whose grace period is over to the spare ones; the caller holds the lock. `oldest`: what
+ * oldest_in_use has found before. */
+static void reclaim(uint64_t oldest)
 {
 	struct hkm_policy **link = &retired;
-	/* Newest first: once one may be reused, all older ones may. */
-	while (*link != NULL && !grace_period_over((*link)->generation))
+	/* Newest first. */
+	while (*link != NULL && (*link)->generation >= oldest)
 		link = &(*link)->retired;
 	struct hkm_policy *done = *link;
 	*link = NULL;
@@ -139,12 +150,13 @@ uint64_t hkm_policy_replace(const struct hkm_policy *policy)
 
 uint64_t hkm_policy_replace_if(const struct hkm_policy *policy, uint64_t expected)
 {
+	uint64_t oldest = oldest_in_use();
 	hkm_lock_acquire(&hkm_policy_lock);
 	if (expected != 0 && atomic_load_explicit(&current, memory_order_relaxed)->generation != expected) {
 		hkm_lock_release(&hkm_policy_lock);
 		return 0;
 	}
-	reclaim();
+	reclaim(oldest);
 	struct hkm_policy *fresh = spare;
 	if (fresh != NULL)
 		spare = fresh->retired;
@@ -157,8 +169,9 @@ uint64_t hkm_policy_replace_if(const struct hkm_policy *policy, uint64_t expecte
 		sanitize(fresh);
 		generation = fresh->generation = old->generation + 1;
 		/* seq_cst: publishes the contents (pairs with the load in get), and comes before the look at the
-		 * readers' locks in reclaim. */
+		 * readers' locks in oldest_in_use. */
 		atomic_store_explicit(&current, fresh, memory_order_seq_cst);
+		atomic_store_explicit(&published, generation, memory_order_release); /* see oldest_in_use */
 		old->retired = retired;
 		retired = old;
 	}
@@ -178,20 +191,22 @@ void hkm_policy_copy(struct hkm_policy *copy)
 
 void hkm_policy_register(struct hkm_reader *reader)
 {
-	hkm_lock_acquire(&hkm_policy_lock);
-	if (!reader->registered) {
-		reader->registered = true;
-		reader->next = readers;
-		readers = reader;
-	}
-	hkm_lock_release(&hkm_policy_lock);
+	if (reader->registered)
+		return;
+	reader->registered = true;
+	reader->next = atomic_load_explicit(&readers, memory_order_relaxed);
+	/* seq_cst, as is the load of `current` that follows in hkm_policy_read: a publisher whose snapshot that load misses finds
+	 * the reader. Includes release: it is initialised. */
+	while (!atomic_compare_exchange_weak_explicit(&readers, &reader->next, reader, memory_order_seq_cst, memory_order_relaxed))
+		;
 }
 
 size_t hkm_policy_retired_count(void)
 {
 	size_t count = 0;
+	uint64_t oldest = oldest_in_use();
 	hkm_lock_acquire(&hkm_policy_lock);
-	reclaim();
+	reclaim(oldest);
 	for (struct hkm_policy *policy = retired; policy != NULL; policy = policy->retired)
 		count++;
 	hkm_lock_release(&hkm_policy_lock);

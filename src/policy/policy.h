@@ -64,7 +64,7 @@ struct hkm_reader {
 	struct hkm_lock lock;     /* held while inside a slow path */
 	bool registered;
 	_Atomic uint64_t seen;    /* generation loaded by whoever is inside; written by it */
-	struct hkm_reader *next;  /* all readers ever; append-only, guarded by the policy lock */
+	struct hkm_reader *next;  /* all readers ever; constant once linked */
 };
 
 /* The current snapshot. The caller holds reader->lock, and may use the result until it lets go. */
@@ -84,7 +84,7 @@ void hkm_policy_copy(struct hkm_policy *copy);
 /* The policy that the options describe; called once, before any reader exists. */
 void hkm_policy_start(void);
 
-/* Makes a reader known to publishers; once in a reader's life, before it first enters. */
+/* Makes a reader known to publishers; once in a reader's life, before it first enters. Waits for nobody. */
 void hkm_policy_register(struct hkm_reader *reader);
 
 /* The reader for threads without a heap (a free at the very end of a thread). */
@@ -96,7 +96,7 @@ size_t hkm_policy_retired_count(void);
 /* Debug: asserts that the policy in force is a legal one, and that no snapshot is in two places. Takes the policy lock. */
 void hkm_policy_check(void);
 
-/* Guards publishing, the list of readers and the retired snapshots. */
+/* Guards publishing, the retired and the spare snapshots. */
 extern struct hkm_lock hkm_policy_lock;
 
 #endif

@@ -51,6 +51,27 @@ ISOLATED(the_first_policy_is_what_the_options_say)
 	leave(&reader);
 }
 
+/* A new thread does not wait for whoever publishes, and looks at all readers meanwhile. */
+ISOLATED(a_reader_registers_without_a_lock)
+{
+	static struct hkm_reader late;
+
+	start();
+	hkm_lock_acquire(&hkm_policy_lock);
+	hkm_policy_register(&late);
+	hkm_lock_release(&hkm_policy_lock);
+	enter(&late);
+	for (size_t i = 0; i < 5; i++) {
+		struct hkm_policy policy;
+
+		hkm_policy_copy(&policy);
+		require(hkm_policy_replace(&policy) != 0, "no memory");
+	}
+	require(hkm_policy_retired_count() == 5, "a snapshot is given up that a late reader holds");
+	leave(&late);
+	require(hkm_policy_retired_count() == 0, "snapshots are kept that nobody holds");
+}
+
 ISOLATED(what_is_published_is_what_readers_get)
 {
 	struct hkm_policy policy, copy;
@@ -397,6 +418,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_first_policy_is_what_the_options_say),
+		cmocka_unit_test(a_reader_registers_without_a_lock),
 		cmocka_unit_test(what_is_published_is_what_readers_get),
 		cmocka_unit_test(a_policy_made_from_an_older_one_is_refused),
 		cmocka_unit_test(illegal_numbers_are_forced_into_their_ranges),
