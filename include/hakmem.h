@@ -111,16 +111,16 @@ HKM_PUBLIC int hkm_mallopt(int parameter, int value);
 
 /* glibc's struct mallinfo2, field by field; see hkm_mallinfo2. */
 struct hkm_mallinfo2 {
-	size_t arena;    /* bytes held for blocks below 2 MiB (slabs and spans) */
-	size_t ordblks;  /* number of free 32 KiB slices held */
-	size_t smblks;   /* 0 */
-	size_t hblks;    /* number of blocks of 2 MiB and more */
+	size_t arena;    /* bytes held without hblkhd: uordblks + fordblks */
+	size_t ordblks;  /* number of free blocks, free 32 KiB slices and kept mappings, without smblks */
+	size_t smblks;   /* number of free blocks in threads' caches; of other threads, those above 1 KiB only */
+	size_t hblks;    /* number of live blocks of 2 MiB and more */
 	size_t hblkhd;   /* bytes in them */
 	size_t usmblks;  /* 0 */
-	size_t fsmblks;  /* bytes of freed mappings kept for reuse */
-	size_t uordblks; /* bytes in live blocks; other threads' hot lists included */
-	size_t fordblks; /* bytes held below 2 MiB and not live */
-	size_t keepcost; /* bytes that malloc_trim could release at once */
+	size_t fsmblks;  /* bytes in the blocks of smblks */
+	size_t uordblks; /* bytes in live blocks below 2 MiB; other threads' hot lists included */
+	size_t fordblks; /* bytes held and not live */
+	size_t keepcost; /* of them, bytes that malloc_trim releases at once: no block is in their slices */
 };
 
 /* The figures above, read without stopping other threads: each is right for some moment of the
@@ -133,7 +133,7 @@ struct hkm_mallinfo {
 };
 HKM_PUBLIC struct hkm_mallinfo hkm_mallinfo(void);
 
-/* Writes the same as XML to `stream`, as glibc's malloc_info does. `options` must be 0.
+/* Writes the same as XML to `stream`, in the form of glibc's malloc_info, with the free blocks by size; one heap stands for all. `options` must be 0.
  * Result: 0, or EINVAL. */
 HKM_PUBLIC int hkm_malloc_info(int options, FILE *stream);
 

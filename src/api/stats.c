@@ -19,11 +19,11 @@
 #include "os/os.h"
 
 struct class_stats {
-	uint64_t size, live, cached, spans, slices, hits, misses; /* live, cached: blocks; hits, misses: allocations */
+	uint64_t size, live, cached, free, spans, slices, hits, misses; /* live to free: blocks; hits, misses: allocations */
 };
 
 struct layer_stats {
-	uint64_t live_bytes, held_bytes, cached_bytes, spans, hits, misses;
+	uint64_t live_bytes, held_bytes, cached_bytes, cached, free, spans, hits, misses;
 };
 
 struct stats {
@@ -44,6 +44,7 @@ HKM_RACY static void collect_slab(struct hkm_slab *slab, void *context)
 		return;
 	struct class_stats *class = tiny ? &stats->tiny[slab->class] : &stats->ace[slab->class];
 	class->live += slab->in_use;
+	class->free += slab->capacity; /* until add_class */
 	class->spans++;
 	class->slices += slab->slices;
 }
@@ -71,6 +72,9 @@ static void add_class(struct layer_stats *layer, struct class_stats *class, uint
 {
 	class->size = size;
 	class->live -= hkm_min(class->live, class->cached);
+	class->free -= hkm_min(class->free, class->live);
+	layer->cached += hkm_min(class->cached, class->free);
+	layer->free += class->free;
 	layer->live_bytes += class->live * size;
 	layer->cached_bytes += class->cached * size;
 	layer->held_bytes += class->slices * HKM_SLICE_SIZE;
@@ -232,8 +236,13 @@ static void put_table(struct hkm_text *text, const struct stats *stats)
 	table_row(text, "Tiny", &stats->tiny_total);
 	table_row(text, "Mid", &stats->mid_total);
 	table_row(text, "Large", &stats->large_total);
-	table_row(text, "Big", &(struct layer_stats){ big->live_bytes, big->live_bytes + big->cached_bytes,
-						       big->cached_bytes, big->mappings, big->hits, big->misses });
+	table_row(text, "Big",
+		  &(struct layer_stats){ .live_bytes = big->live_bytes,
+					 .held_bytes = big->live_bytes + big->cached_bytes,
+					 .cached_bytes = big->cached_bytes,
+					 .spans = big->mappings,
+					 .hits = big->hits,
+					 .misses = big->misses });
 	hkm_text_put(text, "\n  %8s %12s %10s %8s %12s %12s\n", "class B", "live blocks", "cached", "spans", "hits",
 		     "misses");
 	table_classes(text, stats->tiny, HKM_TINY_CLASSES);
@@ -293,23 +302,39 @@ void hkm_stats_at_exit(void)
 
 /* ---- glibc's interfaces ---------------------------------------------------------------------------------- */
 
+/* The arena is all that is held without being a live block of 2 MiB or more: used and free bytes are its two parts. The free
+ * blocks in threads' caches are to it what those in fast bins are to glibc's: free, and not joined with others. */
+static struct hkm_mallinfo2 mallinfo_of(const struct stats *stats)
+{
+	const struct layer_stats *layers[] = { &stats->tiny_total, &stats->mid_total, &stats->large_total };
+	size_t idle = stats->span.dirty_slices * HKM_SLICE_SIZE + stats->big.cached_bytes;
+	struct hkm_mallinfo2 info = {
+		.arena = idle,
+		.ordblks = stats->span.dirty_slices + stats->big.cached_mappings,
+		.hblks = stats->big.mappings,
+		.hblkhd = stats->big.live_bytes,
+		.keepcost = idle,
+	};
+	for (size_t i = 0; i < sizeof layers / sizeof layers[0]; i++) {
+		info.arena += layers[i]->held_bytes;
+		info.ordblks += layers[i]->free - layers[i]->cached;
+		info.smblks += layers[i]->cached;
+		info.fsmblks += layers[i]->cached_bytes;
+		info.uordblks += layers[i]->live_bytes;
+	}
+	/* Other threads go on meanwhile. */
+	info.uordblks = hkm_min(info.uordblks, info.arena);
+	info.fordblks = info.arena - info.uordblks;
+	info.fsmblks = hkm_min(info.fsmblks, info.fordblks);
+	info.keepcost = hkm_min(info.keepcost, info.fordblks);
+	return info;
+}
+
 struct hkm_mallinfo2 hkm_mallinfo2(void)
 {
 	struct stats stats;
 	collect(&stats);
-	size_t below = stats.tiny_total.held_bytes + stats.mid_total.held_bytes + stats.large_total.held_bytes +
-		       stats.span.dirty_slices * HKM_SLICE_SIZE;
-	size_t live = stats.live_bytes - stats.big.live_bytes;
-	return (struct hkm_mallinfo2){
-		.arena = below,
-		.ordblks = stats.span.free_slices,
-		.hblks = stats.big.mappings,
-		.hblkhd = stats.big.live_bytes,
-		.fsmblks = stats.big.cached_bytes,
-		.uordblks = live,
-		.fordblks = below - hkm_min(live, below),
-		.keepcost = stats.span.dirty_slices * HKM_SLICE_SIZE + stats.big.cached_bytes,
-	};
+	return mallinfo_of(&stats);
 }
 
 static int cut(size_t value)
@@ -321,10 +346,30 @@ struct hkm_mallinfo hkm_mallinfo(void)
 {
 	struct hkm_mallinfo2 info = hkm_mallinfo2();
 	return (struct hkm_mallinfo){
-		.arena = cut(info.arena), .ordblks = cut(info.ordblks), .hblks = cut(info.hblks),
-		.hblkhd = cut(info.hblkhd), .fsmblks = cut(info.fsmblks), .uordblks = cut(info.uordblks),
-		.fordblks = cut(info.fordblks), .keepcost = cut(info.keepcost),
+		.arena = cut(info.arena), .ordblks = cut(info.ordblks), .smblks = cut(info.smblks),
+		.hblks = cut(info.hblks), .hblkhd = cut(info.hblkhd), .fsmblks = cut(info.fsmblks),
+		.uordblks = cut(info.uordblks), .fordblks = cut(info.fordblks), .keepcost = cut(info.keepcost),
 	};
+}
+
+/* A line for free blocks of `from` to `to` bytes, if there are any. */
+static void xml_sizes(FILE *stream, const char *name, size_t from, size_t to, size_t bytes, size_t count)
+{
+	if (count > 0)
+		fprintf(stream, "  <%s from=\"%zu\" to=\"%zu\" total=\"%zu\" count=\"%zu\"/>\n", name, from, to, bytes, count);
+}
+
+/* What glibc says of each arena, of which there is one, and then of all. */
+static void xml_totals(FILE *stream, const struct stats *stats, const struct hkm_mallinfo2 *info, bool all)
+{
+	size_t most = hkm_max(info->arena, stats->usage.peak_resident);
+	size_t mapped = hkm_max(stats->span.mapped + stats->big.cached_bytes, info->arena);
+	fprintf(stream, "<total type=\"fast\" count=\"%zu\" size=\"%zu\"/>\n", info->smblks, info->fsmblks);
+	fprintf(stream, "<total type=\"rest\" count=\"%zu\" size=\"%zu\"/>\n", info->ordblks, info->fordblks - info->fsmblks);
+	if (all)
+		fprintf(stream, "<total type=\"mmap\" count=\"%zu\" size=\"%zu\"/>\n", info->hblks, info->hblkhd);
+	fprintf(stream, "<system type=\"current\" size=\"%zu\"/>\n<system type=\"max\" size=\"%zu\"/>\n", info->arena, most);
+	fprintf(stream, "<aspace type=\"total\" size=\"%zu\"/>\n<aspace type=\"mprotect\" size=\"%zu\"/>\n", mapped, mapped);
 }
 
 int hkm_malloc_info(int options, FILE *stream)
@@ -333,17 +378,18 @@ int hkm_malloc_info(int options, FILE *stream)
 		return EINVAL;
 	struct stats stats;
 	collect(&stats);
+	struct hkm_mallinfo2 info = mallinfo_of(&stats);
 	fprintf(stream, "<malloc version=\"1\">\n<heap nr=\"0\">\n<sizes>\n");
 	for (unsigned i = 0; i < HKM_TINY_CLASSES + HKM_ACE_CLASSES; i++) {
 		const struct class_stats *class = i < HKM_TINY_CLASSES ? &stats.tiny[i] : &stats.ace[i - HKM_TINY_CLASSES];
-		if (class->spans > 0)
-			fprintf(stream, "<size from=\"%lu\" to=\"%lu\" total=\"%lu\" count=\"%lu\"/>\n", class->size,
-				class->size, class->size * class->live, class->live);
+		xml_sizes(stream, "size", class->size, class->size, class->size * class->free, class->free);
 	}
-	fprintf(stream, "</sizes>\n</heap>\n");
-	fprintf(stream, "<total type=\"mmap\" count=\"%zu\" size=\"%zu\"/>\n", stats.big.mappings, stats.big.live_bytes);
-	fprintf(stream, "<system type=\"current\" size=\"%lu\"/>\n<system type=\"max\" size=\"%zu\"/>\n",
-		stats.held_bytes, stats.usage.peak_resident);
+	xml_sizes(stream, "unsorted", HKM_SLICE_SIZE, HKM_SUPERSLAB_SIZE, stats.span.dirty_slices * HKM_SLICE_SIZE,
+		  stats.span.dirty_slices);
+	fprintf(stream, "</sizes>\n");
+	xml_totals(stream, &stats, &info, false);
+	fprintf(stream, "</heap>\n");
+	xml_totals(stream, &stats, &info, true);
 	fprintf(stream, "</malloc>\n");
 	return 0;
 }

@@ -56,6 +56,40 @@ static void mallinfo2_counts_big_blocks(void **state)
 	assert_int_equal(during.hblkhd, before.hblkhd);
 }
 
+/* What mallinfo(3) says of the fields. */
+static void mallinfo2_adds_up(void **state)
+{
+	enum { COUNT = 2000 };
+	static void *blocks[COUNT];
+	struct mallinfo2 full, half;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT; i++)
+		assert_non_null(blocks[i] = malloc(i % 2 == 0 ? 900 : 20000));
+	free(malloc(5 * MIB));
+	full = mallinfo2();
+	for (size_t i = 0; i < COUNT; i += 4) {
+		free(blocks[i]);
+		free(blocks[i + 1]);
+	}
+	half = mallinfo2();
+	for (int i = 0; i < 2; i++) {
+		struct mallinfo2 info = i == 0 ? full : half;
+		assert_int_equal(info.arena, info.uordblks + info.fordblks);
+		assert_true(info.fsmblks <= info.fordblks);
+		assert_true(info.keepcost <= info.fordblks);
+		assert_int_equal(info.smblks != 0, info.fsmblks != 0);
+		assert_int_equal(info.usmblks, 0);
+	}
+	/* Each free block counts as one, whichever list it is on; whole slices that got empty count as one, too. */
+	assert_true(half.ordblks + half.smblks >= full.ordblks + full.smblks + COUNT / 4);
+	assert_true(half.ordblks + half.smblks <= full.ordblks + full.smblks + COUNT);
+	assert_true(half.uordblks <= full.uordblks - COUNT / 4 * 20900);
+	for (size_t i = 0; i < COUNT; i++)
+		if (i % 4 > 1)
+			free(blocks[i]);
+}
+
 /* Runs `print` with standard output and error sent to files; reads what came out. */
 static void capture(void (*print)(void), char *output, char *errors, size_t capacity)
 {
@@ -136,6 +170,9 @@ static void mallinfo_is_mallinfo2_in_ints(void **state)
 	assert_int_equal(narrow.uordblks, wide.uordblks);
 	assert_int_equal(narrow.arena, wide.arena);
 	assert_int_equal(narrow.hblks, wide.hblks);
+	assert_int_equal(narrow.ordblks, wide.ordblks);
+	assert_int_equal(narrow.smblks, wide.smblks);
+	assert_int_equal(narrow.fsmblks, wide.fsmblks);
 	free(block);
 }
 
@@ -188,6 +225,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(mallinfo2_counts_live_bytes),
 		cmocka_unit_test(mallinfo2_counts_big_blocks),
+		cmocka_unit_test(mallinfo2_adds_up),
 		cmocka_unit_test(malloc_stats_prints_on_standard_error),
 #ifdef HAKMEM_TEST_API
 		cmocka_unit_test(stats_json_cuts_like_snprintf),

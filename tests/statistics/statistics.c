@@ -5,6 +5,7 @@
  *   statistics usable SIZE     prints the usable size of a block of SIZE bytes
  *   statistics reuse FREED SIZE  frees a block of FREED bytes, then as usable
  *   statistics threads         threads that free each other's blocks, then as keep
+ *   statistics information     frees half of the blocks, then prints malloc_info's text
  *   statistics fork            a child that ends through exit, too
  */
 #include "support.h"
@@ -78,6 +79,20 @@ static void free_in_other_threads(void)
 	}
 }
 
+static void print_information(void)
+{
+	void *blocks[1000];
+
+	for (size_t i = 0; i < 1000; i++)
+		require((blocks[i] = malloc(i % 2 == 0 ? 700 : 9000)) != NULL, "no memory");
+	void *big = malloc(5 * MIB);
+	for (size_t i = 0; i < 1000; i++)
+		if (i % 4 < 2)
+			free(blocks[i]);
+	malloc_info(0, stdout);
+	free(big);
+}
+
 static void fork_once(void)
 {
 	pid_t child;
@@ -108,10 +123,12 @@ int main(int argument_count, char **arguments)
 		free_in_other_threads();
 		keep_blocks();
 		print_json();
+	} else if (strcmp(mode, "information") == 0) {
+		print_information();
 	} else if (strcmp(mode, "fork") == 0) {
 		fork_once();
 	} else {
-		fprintf(stderr, "usage: statistics keep | usable SIZE | reuse FREED SIZE | threads | fork\n");
+		fprintf(stderr, "usage: statistics keep | usable SIZE | reuse FREED SIZE | threads | information | fork\n");
 		return 2;
 	}
 	return 0;

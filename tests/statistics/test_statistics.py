@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import unittest
+from xml.etree import ElementTree
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
 import limits  # noqa: E402
@@ -201,6 +202,53 @@ class Statistics(unittest.TestCase):
         )  # fmt: skip
         self.assertEqual(result.returncode, 0)
         json.loads(result.stdout)
+
+
+class Information(unittest.TestCase):
+    """malloc_info, whose readers know glibc's."""
+
+    def document(self, preload):
+        result = programs.run(["information"], preload=preload)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        return ElementTree.fromstring(result.stdout)
+
+    def shape(self, element):
+        """Names, types and attributes; the sizes that are listed differ."""
+        if element.tag in ("size", "unsorted"):
+            return {("size", "", tuple(sorted(element.attrib)))}
+        kind = element.get("type", "")
+        return {(element.tag, kind, tuple(sorted(element.attrib)))}.union(*(self.shape(child) for child in element))
+
+    def figure(self, element, name, kind, attribute="size"):
+        (found,) = [each for each in element.findall(name) if each.get("type") == kind]
+        return int(found.get(attribute))
+
+    def test_same_form_as_glibc(self):
+        if not programs.settings.preload:
+            self.skipTest("the program has no other malloc")
+        self.assertEqual(self.shape(self.document(True)), self.shape(self.document(False)))
+
+    def test_figures(self):
+        document = self.document(True)
+        heap = document.find("heap")
+        free = {int(each.get("to")): each for each in heap.find("sizes").findall("size")}
+        for size in (700, 9000):
+            fitting = min(to for to in free if to >= size)
+            self.assertGreaterEqual(int(free[fitting].get("count")), 250)
+            self.assertEqual(int(free[fitting].get("total")), fitting * int(free[fitting].get("count")))
+            self.assertLess(fitting, size * 1.3)
+        for each in (document, heap):
+            current = self.figure(each, "system", "current")
+            self.assertGreaterEqual(self.figure(each, "system", "max"), current)
+            self.assertGreaterEqual(self.figure(each, "aspace", "total"), current)
+            self.assertLessEqual(
+                self.figure(each, "total", "fast") + self.figure(each, "total", "rest"), current
+            )
+        listed = sum(int(each.get("count")) for each in heap.find("sizes"))
+        counted = sum(self.figure(heap, "total", kind, "count") for kind in ("fast", "rest"))
+        self.assertLessEqual(listed, counted)  # kept mappings have no size of their own
+        self.assertEqual(self.figure(document, "total", "mmap", "count"), 1)
+        self.assertGreaterEqual(self.figure(document, "total", "mmap"), 5 * 2**20)
 
 
 class Policy(unittest.TestCase):
