@@ -454,6 +454,7 @@ static size_t usable_size(const void *pointer, const char *call)
 			hkm_heap_guard(heap, true);
 			size = hkm_big_usable(pointer);
 			hkm_heap_guard(heap, false);
+			hkm_free_deferred(heap);
 		}
 	} else if (slab->kind == HKM_KIND_TINY) {
 		size = hkm_tiny_is_block(slab, pointer) ? slab->block_size : 0;
@@ -489,6 +490,7 @@ static void *resize_in_place(void *pointer, size_t usable, size_t size)
 		hkm_heap_enter(heap);
 		bool resized = hkm_ace_resize(slab, pointer, size);
 		hkm_heap_leave(heap);
+		hkm_free_deferred(heap);
 		return resized ? pointer : NULL;
 	}
 	if (size < HKM_LARGE_MAX)
@@ -498,6 +500,7 @@ static void *resize_in_place(void *pointer, size_t usable, size_t size)
 		hkm_meter_exact(&heap->meter);
 	void *moved = hkm_big_resize(policy, pointer, size);
 	hkm_heap_leave(heap);
+	hkm_free_deferred(heap);
 	return moved;
 }
 
@@ -631,6 +634,9 @@ int hkm_malloc_trim(size_t pad)
 	(void)pad;
 	int saved = errno;
 	size_t bytes = hkm_heap_trim_all();
+	struct hkm_heap *heap = hkm_tls_heap;
+	if (heap->enterable)
+		hkm_free_deferred(heap);
 	errno = saved;
 	return bytes > 0;
 }

@@ -549,6 +549,32 @@ ISOLATED(frees_that_interrupt_a_slow_path_wait_for_its_end)
 	require(hkm_big_was_freed(waiting[2]), "the big block was not freed");
 }
 
+/* The last call for long may be any. */
+ISOLATED(frees_that_were_put_aside_go_with_whatever_call_ends_next)
+{
+	struct hkm_heap *own = quiet_heap();
+	char *large = hkm_malloc(100000), *big = hkm_malloc(4 * MIB);
+
+	for (unsigned i = 0; i < 4; i++) {
+		void *waiting = hkm_malloc(3000);
+
+		hkm_heap_guard(own, true);
+		hkm_free(waiting);
+		hkm_heap_guard(own, false);
+		if (i == 0)
+			require(hkm_malloc_usable_size(big) >= 4 * MIB, "not that large");
+		else if (i == 1)
+			big = hkm_realloc(big, 8 * MIB);
+		else if (i == 2)
+			large = hkm_realloc(large, 200000);
+		else
+			hkm_malloc_trim(0);
+		require(atomic_load(&own->deferred) == NULL, "call %u: the free still waits", i);
+	}
+	hkm_free(large);
+	hkm_free(big);
+}
+
 ISOLATED(tiny_frees_wait_when_the_hot_list_is_full)
 {
 	struct hkm_heap *own = quiet_heap();
@@ -673,6 +699,7 @@ int main(void)
 		cmocka_unit_test(fork_hooks_take_all_locks_and_give_them_back),
 		cmocka_unit_test(the_child_of_a_fork_adopts_the_heaps_of_lost_threads),
 		cmocka_unit_test(frees_that_interrupt_a_slow_path_wait_for_its_end),
+		cmocka_unit_test(frees_that_were_put_aside_go_with_whatever_call_ends_next),
 		cmocka_unit_test(tiny_frees_wait_when_the_hot_list_is_full),
 		cmocka_unit_test(allocations_that_interrupt_a_slow_path_come_from_the_reserve),
 		cmocka_unit_test(the_reserve_grows),
