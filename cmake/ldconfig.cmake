@@ -1,0 +1,23 @@
+# ldconfig.cmake - run by `cmake --install`: lets the dynamic linker know of the library, if it was put where that looks.
+#
+# hakmem_libdir is the library's folder below the prefix. Files for a package (DESTDIR) are not yet where they will be.
+if(NOT "$ENV{DESTDIR}" STREQUAL "")
+	return()
+endif()
+find_program(ldconfig ldconfig PATHS /sbin /usr/sbin)
+if(NOT ldconfig)
+	return()
+endif()
+get_filename_component(folder "${hakmem_libdir}" ABSOLUTE BASE_DIR "${CMAKE_INSTALL_PREFIX}")
+get_filename_component(folder "${folder}" REALPATH)
+execute_process(COMMAND "${ldconfig}" -v -N -X OUTPUT_VARIABLE folders ERROR_QUIET)
+string(FIND "\n${folders}" "\n${folder}:" place)
+if(place EQUAL -1)
+	return()
+endif()
+execute_process(COMMAND "${ldconfig}" RESULT_VARIABLE failure ERROR_QUIET OUTPUT_QUIET)
+if(failure)
+	message(STATUS "${folder}/libhakmem.so is found by programs linked with it once ldconfig has been run (as root)")
+else()
+	message(STATUS "ldconfig: done")
+endif()
