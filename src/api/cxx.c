@@ -100,7 +100,7 @@ HKM_SLOW static void *no_memory(size_t size, size_t alignment, const void *site)
 			return block;
 	}
 	hkm_runtime_throw_bad_alloc(site);
-	hkm_warn("operator new(): no memory for %zu bytes, and no C++ runtime that throws bad_alloc", size);
+	hkm_accuse("operator new(): no memory for %zu bytes, and no C++ runtime that throws bad_alloc", size);
 	abort();
 }
 

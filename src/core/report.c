@@ -1,6 +1,7 @@
 /* report.c - see report.h. */
 #include "core/report.h"
 
+#include <errno.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -23,31 +24,55 @@ void hkm_warn_at_exit(void)
 	atomic_store_explicit(&warnings_to, hkm_os_kept_error(), memory_order_relaxed);
 }
 
-void hkm_warn(const char *format, ...)
+/* The program's name, without its path; cut after 64 bytes, as it is what was given to exec. */
+static void put_program(struct hkm_text *text)
 {
-	char line[256];
+	const char *name = program_invocation_short_name;
+	for (size_t i = 0; name != NULL && name[i] != '\0' && i < 64; i++)
+		hkm_text_put(text, "%c", name[i]);
+	hkm_text_put(text, "[%d]: ", getpid());
+}
+
+static void put_line(bool names_program, const char *format, va_list arguments)
+{
+	char line[384];
 	/* The buffer is flushed once, so that the lines of several threads do not mix. */
 	struct hkm_text text = { .buffer = line, .capacity = sizeof line, .descriptor = atomic_load_explicit(&warnings_to, memory_order_relaxed) };
-	va_list arguments;
-	va_start(arguments, format);
 	hkm_text_put(&text, "hakmem: ");
 	text.visible = true;
+	if (names_program)
+		put_program(&text);
 	hkm_text_put_list(&text, format, arguments);
 	text.visible = false;
 	hkm_text_put(&text, "\n");
 	hkm_text_finish(&text);
+}
+
+void hkm_warn(const char *format, ...)
+{
+	va_list arguments;
+	va_start(arguments, format);
+	put_line(false, format, arguments);
+	va_end(arguments);
+}
+
+void hkm_accuse(const char *format, ...)
+{
+	va_list arguments;
+	va_start(arguments, format);
+	put_line(true, format, arguments);
 	va_end(arguments);
 }
 
 HKM_SLOW void hkm_misuse(const char *call, const char *what, const void *pointer)
 {
-	hkm_warn("%s(): %s %p", call, what, pointer);
+	hkm_accuse("%s(): %s %p", call, what, pointer);
 	if (!misuse_goes_on)
 		abort();
 }
 
 _Noreturn HKM_SLOW void hkm_assert_failed(const char *condition, const char *file, int line)
 {
-	hkm_warn("%s:%d: invariant broken: %s", file, line, condition);
+	hkm_accuse("%s:%d: invariant broken: %s", file, line, condition);
 	abort();
 }

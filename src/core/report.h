@@ -8,11 +8,14 @@
 /* A line for the user: `hakmem: <text>`, whatever stands in the text: control characters are shown as `?`. */
 void hkm_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* The same of what the program itself did: `hakmem: PROGRAM[PID]: <text>`. One standard error may be that of many. */
+void hkm_accuse(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
 /* The process ends: from now on warnings go where standard error led when it started, if that was kept, as programs close
  * theirs before (coreutils, say). */
 void hkm_warn_at_exit(void);
 
-/* The program misused `pointer`: `hakmem: <call>(): <what> <pointer>`; then abort, or, with
+/* The program misused `pointer`: `hakmem: PROGRAM[PID]: <call>(): <what> <pointer>`; then abort, or, with
  * HAKMEM_ON_ERROR=warn, return so that the call can be ignored. */
 void hkm_misuse(const char *call, const char *what, const void *pointer);
 

@@ -23,19 +23,23 @@ def wrong_cases():
     ]
 
 
+# The program and its process, as the message names them.
+NAMED = r"misuse\.\w+\[[0-9]+\]: "
+
+
 class Misuse(unittest.TestCase):
     def check_report(self, case, result, word):
-        """One line on standard error: `hakmem: CALL(): ... POINTER`."""
+        """One line on standard error: `hakmem: PROGRAM[PID]: CALL(): ... POINTER`."""
         pointer = result.stdout.split("\n")[0]
         self.assertRegex(pointer, r"^0x[0-9a-f]+$")
         self.assertRegex(
             result.stderr,
-            r"\Ahakmem: (free|realloc)\(\): [^\n]*\b" + pointer + r"\b[^\n]*\n\Z",
+            r"\Ahakmem: " + NAMED + r"(free|realloc)\(\): [^\n]*\b" + pointer + r"\b[^\n]*\n\Z",
             "want one line that names " + pointer,
         )
         self.assertIn(word, result.stderr)
         self.assertEqual(
-            re.match(r"hakmem: (\w+)", result.stderr)[1],
+            re.match("hakmem: " + NAMED + r"(\w+)", result.stderr)[1],
             "realloc" if case.startswith("realloc") else "free",
         )
 
