@@ -22,7 +22,7 @@ enum {
 
 static pthread_barrier_t all_there;
 static size_t blocks_each;
-static atomic_bool stop;
+static atomic_bool stop, working;
 static double longest;
 static size_t calls, over_1_ms;
 
@@ -68,6 +68,8 @@ static void *work(void *argument)
 	static const size_t sizes[] = { 48, 500, 3000, 20000, 150000 };
 	void *blocks[IN_USE] = { 0 };
 	for (size_t i = 0; !atomic_load(&stop); i++) {
+		if (i == IN_USE)
+			atomic_store(&working, true);
 		free(blocks[i % IN_USE]);
 		double start = now_us();
 		blocks[i % IN_USE] = malloc(sizes[i % 5]);
@@ -119,7 +121,10 @@ static void measure(const char *name, void (*disturb)(void))
 	longest = 0;
 	calls = over_1_ms = 0;
 	atomic_store(&stop, false);
+	atomic_store(&working, false);
 	pthread_create(&worker, NULL, work, NULL);
+	while (!atomic_load(&working))
+		usleep(100);
 	for (size_t i = 0; i < REPEATS; i++) {
 		double start = now_us();
 		disturb();

@@ -4,10 +4,12 @@
 #include "unit.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 
 #include "big/big.h"
+#include "core/meta.h"
 #include "os/os.h"
 
 #define THREADS 48
@@ -76,12 +78,14 @@ static void refuse(size_t size)
 	require(hkm_malloc(size) == NULL && errno == ENOMEM, "malloc(%zu), errno %d", size, errno);
 }
 
+#ifndef HAKMEM_TEST_SANITIZED
 static void limit_addresses(size_t bytes)
 {
 	struct rlimit limit = { bytes, RLIM_INFINITY };
 
 	require(setrlimit(RLIMIT_AS, &limit) == 0, "setrlimit");
 }
+#endif
 
 /* Sizes that no system could give are refused without a walk, and what is kept stays. */
 ISOLATED(impossible_sizes_cost_nothing)
@@ -189,6 +193,112 @@ ISOLATED(fork_writes_to_no_idle_heap)
 		mprotect((void *)((uintptr_t)&heap->reader & ~(uintptr_t)4095), 4096, PROT_READ | PROT_WRITE);
 }
 
+static atomic_bool may_allocate, has_allocated;
+
+static void *allocate_when_told(void *argument)
+{
+	hkm_free(hkm_malloc(1)); /* so that it has a heap */
+	pthread_barrier_wait(&all_there);
+	while (!atomic_load(&may_allocate))
+		;
+	hkm_free(hkm_malloc(3 * MIB));
+	atomic_store(&has_allocated, true);
+	return argument;
+}
+
+/* While somebody forks nobody enters a slow path; and who waited for that goes on afterwards. */
+ISOLATED(a_slow_path_waits_for_a_fork)
+{
+	pthread_t thread;
+
+	quiet_heap();
+	pthread_barrier_init(&all_there, NULL, 2);
+	require(pthread_create(&thread, NULL, allocate_when_told, NULL) == 0, "pthread_create");
+	pthread_barrier_wait(&all_there);
+	hkm_heap_fork_prepare();
+	/* L2's lock, which the other would wait for otherwise. */
+	hkm_lock_release(&hkm_meta_lock);
+	hkm_lock_release(&hkm_big_lock);
+	atomic_store(&may_allocate, true);
+	sleep_milliseconds(30);
+	require(!atomic_load(&has_allocated), "a slow path was entered during a fork");
+	hkm_lock_acquire(&hkm_big_lock);
+	hkm_lock_acquire(&hkm_meta_lock);
+	hkm_heap_fork_parent();
+	pthread_join(thread, NULL);
+	require(atomic_load(&has_allocated), "the slow path was not entered");
+}
+
+bool __real_hkm_os_purge(const struct hkm_range *ranges, size_t count);
+bool __wrap_hkm_os_purge(const struct hkm_range *ranges, size_t count);
+
+static size_t most_at_once, purges;
+
+/* The linker puts this between the allocator and its hkm_os_purge. */
+bool __wrap_hkm_os_purge(const struct hkm_range *ranges, size_t count)
+{
+	size_t bytes = 0;
+
+	for (size_t i = 0; i < count; i++)
+		bytes += ranges[i].size;
+	if (bytes > most_at_once)
+		most_at_once = bytes;
+	purges++;
+	return __real_hkm_os_purge(ranges, count);
+}
+
+#define MANY 400
+
+/* A purge holds its lock, which fork waits for, for a few MiB at a time, and does not begin while somebody forks. */
+ISOLATED(a_purge_is_done_in_small_steps)
+{
+	static void *large[MANY];
+	struct hkm_heap *heap = quiet_heap();
+	struct hkm_policy policy;
+	size_t dirty;
+
+	hkm_policy_copy(&policy);
+	policy.dirty_bytes = GIB;
+	impose(heap, &policy);
+	for (size_t i = 0; i < MANY; i++)
+		require((large[i] = hkm_malloc(500 * KIB)) != NULL, "no memory");
+	/* One block stays in each superslab or two, so that none is unmapped as a whole. */
+	for (size_t i = 0; i < MANY; i++)
+		if (i % 3 != 0)
+			hkm_free(large[i]);
+	hkm_heap_enter(heap);
+	hkm_ace_flush(heap, hkm_policy_read(&heap->reader));
+	hkm_heap_leave(heap);
+	hkm_pool_release_idle(true);
+	dirty = hkm_span_dirty();
+	require(dirty > 100 * MIB, "only %zu bytes are dirty", dirty);
+	hkm_gate_close(&hkm_fork_gate);
+	require(hkm_span_purge(0, 0) == 0 && hkm_span_dirty() == dirty, "purged during a fork");
+	hkm_gate_open(&hkm_fork_gate);
+	most_at_once = purges = 0;
+	require(hkm_span_purge(UINT64_MAX, 0) >= dirty && hkm_span_dirty() == 0, "%zu bytes stay dirty", hkm_span_dirty());
+	require(most_at_once <= 6 * MIB && purges >= dirty / (6 * MIB) / 2, "%zu KiB at once, %zu times", most_at_once / KIB, purges);
+}
+
+/* malloc_trim comes by the spans of the pools once, and holds a pool's lock for one span: its blocks go in one call. */
+ISOLATED(a_trim_of_the_pools_goes_span_by_span)
+{
+	static void *mid[MANY * 8];
+	size_t spans;
+
+	quiet_heap();
+	for (size_t i = 0; i < MANY * 8; i++)
+		require((mid[i] = hkm_malloc(20000)) != NULL, "no memory");
+	for (size_t i = 0; i < MANY * 8; i++)
+		if (i % 8 != 0)
+			hkm_free(mid[i]);
+	spans = sum_spans(HKM_KIND_MID, slab_of_block(mid[0])->block_size).spans;
+	most_at_once = purges = 0;
+	require(hkm_heap_trim_all() > MANY * 8 * 20000 / 2, "too little was given back");
+	require(spans > MANY / 4 && purges >= spans / 2 && most_at_once <= 6 * MIB, "%zu spans, %zu purges of at most %zu KiB",
+		spans, purges, most_at_once / KIB);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -198,6 +308,9 @@ int main(void)
 #endif
 		cmocka_unit_test(a_trim_comes_by_each_span_once),
 		cmocka_unit_test(fork_writes_to_no_idle_heap),
+		cmocka_unit_test(a_slow_path_waits_for_a_fork),
+		cmocka_unit_test(a_purge_is_done_in_small_steps),
+		cmocka_unit_test(a_trim_of_the_pools_goes_span_by_span),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
