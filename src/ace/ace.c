@@ -314,3 +314,35 @@ void hkm_ace_repair(struct hkm_heap *heap)
 		cached += (size_t)heap->caches[class].count * heap->caches[class].block_size;
 	heap->cache_room = (ptrdiff_t)heap->cache_limit - (ptrdiff_t)cached;
 }
+
+/* ---- Invariants ------------------------------------------------------------------------------------------ */
+
+/* A block in a cache is not its pool's, and not the program's. That word of a span changes meanwhile, but not the block's bit. */
+HKM_RACY static void check_block(const struct hkm_cache *cache, unsigned class, const void *block)
+{
+	const struct hkm_slab *slab = &hkm_window.slabs[hkm_slice_of(block)];
+	HKM_ASSERT(*hkm_state_of(block) == hkm_state(HKM_STATE_CACHED, block));
+	HKM_ASSERT(slab->kind >= HKM_KIND_MID && slab->kind <= HKM_KIND_LARGE);
+	slab -= slab->distance;
+	uint64_t offset = (uint64_t)((const char *)block - hkm_slab_start(slab));
+	HKM_ASSERT(slab->class == class && slab->block_size == cache->block_size && offset % slab->block_size == 0);
+	HKM_ASSERT((slab->free_bits >> offset / slab->block_size & 1) == 0);
+}
+
+void hkm_ace_check(const struct hkm_heap *heap)
+{
+	size_t cached = 0;
+	for (unsigned class = 0; class < HKM_ACE_CLASSES; class++) {
+		const struct hkm_cache *cache = &heap->caches[class];
+		HKM_ASSERT(cache->count <= (hkm_ace_is_large(class) ? HKM_LARGE_SLOTS : HKM_MID_SLOTS));
+		HKM_ASSERT(cache->lowest <= cache->count && cache->capacity <= cache->most);
+		HKM_ASSERT(cache->count == 0 || cache->mark == hkm_ace_mark(class, cache->block_size));
+		for (uint32_t i = 0; i < cache->count; i++) {
+			check_block(cache, class, cache->slots[i]);
+			for (uint32_t j = 0; j < i; j++)
+				HKM_ASSERT(cache->slots[i] != cache->slots[j]);
+		}
+		cached += (size_t)cache->count * cache->block_size;
+	}
+	HKM_ASSERT(cached == cached_bytes(heap));
+}

@@ -103,6 +103,11 @@ size_t hkm_pool_span_slices(unsigned class, uint32_t size);
  * (0 now). */
 void hkm_pool_note_resize(uint32_t old_size, uint32_t new_size);
 
+/* Debug: asserts the invariants of a heap's caches (heap entered), of one pool, and of all of them and of what they share. */
+void hkm_ace_check(const struct hkm_heap *heap);
+void hkm_pool_check(unsigned class);
+void hkm_pool_check_all(void);
+
 /* The pools' locks, for fork only. */
 void hkm_pool_lock_all(void);
 void hkm_pool_unlock_all(void);

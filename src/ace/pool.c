@@ -5,6 +5,8 @@
  * the policy keeps per class and budget.
  */
 #include "ace/ace.h"
+
+#include "core/report.h"
 #include "os/os.h"
 
 #define BUNDLE_BYTES ((size_t)256 << 10)
@@ -272,13 +274,34 @@ static void note_dropped(struct pool *pool, const struct hkm_policy *policy, uns
 		pool->ghosts = (uint32_t)hkm_min(pool->ghosts + 1, hkm_pool_more(policy->pool_spans[class]));
 }
 
+/* The bit of a block in the span whose head is `slab`. */
+static uint64_t bit_of(const struct hkm_slab *slab, const void *block)
+{
+	uint64_t offset = (uint64_t)((const char *)block - hkm_slab_start(slab));
+	return (uint64_t)1 << (offset * slab->reciprocal >> 32);
+}
+
+/* The span that a block out of a cache comes home to; NULL: it is at home already, or somebody else has it by now. That is so where
+ * two threads have freed it at the same instant, each into its own cache: the state byte cannot tell. */
+static struct hkm_slab *home_of(unsigned class, const void *block)
+{
+	struct hkm_slab *slab = &hkm_window.slabs[hkm_slice_of(block)];
+	if (HKM_UNLIKELY(slab->kind < HKM_KIND_MID || slab->kind > HKM_KIND_LARGE))
+		return NULL;
+	slab = hkm_span_head(slab);
+	bool cached = *hkm_state_of(block) == hkm_state(HKM_STATE_CACHED, block);
+	return HKM_LIKELY(cached && slab->class == class && (slab->free_bits & bit_of(slab, block)) == 0) ? slab : NULL;
+}
+
 static void give_one(struct pool *pool, const struct hkm_policy *policy, unsigned class, void *block)
 {
-	struct hkm_slab *slab = hkm_span_head(&hkm_window.slabs[hkm_slice_of(block)]);
-	uint64_t offset = (uint64_t)((char *)block - hkm_slab_start(slab));
-	uint64_t bit = (uint64_t)1 << (offset * slab->reciprocal >> 32);
-	HKM_ASSERT((slab->free_bits & bit) == 0 && slab->in_use > 0);
-	slab->free_bits |= bit;
+	struct hkm_slab *slab = home_of(class, block);
+	if (HKM_UNLIKELY(slab == NULL)) {
+		hkm_misuse("free", "double free of", block);
+		return;
+	}
+	HKM_ASSERT(slab->in_use > 0);
+	slab->free_bits |= bit_of(slab, block);
 	slab->in_use--;
 	if (HKM_UNLIKELY(metered))
 		pool->room += slab->listed;
@@ -427,6 +450,68 @@ HKM_RACY uint32_t hkm_pool_block_size(unsigned class)
 {
 	return class < HKM_ACE_STATIC_CLASSES ? hkm_ace_static_size(class) : pools[class].block_size;
 }
+
+/* ---- Invariants ------------------------------------------------------------------------------------------ */
+
+#define CHECKED_SPANS 500u /* of a pool, in one check: so that the debug build stays fast */
+
+/* A span that its pool lists. */
+static void check_span(const struct hkm_slab *slab, unsigned class, const struct pool *pool)
+{
+	uint64_t all = UINT64_MAX >> (64 - slab->capacity);
+	bool mid = slab->kind == HKM_KIND_MID;
+	HKM_ASSERT((mid || slab->kind == HKM_KIND_LARGE) && slab->class == class && slab->listed && slab->distance == 0);
+	HKM_ASSERT(slab->block_size == pool->block_size && slab->free_map == NULL);
+	HKM_ASSERT(slab->free_bits != 0 && (slab->free_bits & ~all) == 0);
+	HKM_ASSERT(slab->in_use + (unsigned)__builtin_popcountl(slab->free_bits) == slab->capacity);
+	HKM_ASSERT((size_t)slab->capacity * slab->block_size <= (size_t)slab->slices << HKM_SLICE_SHIFT);
+	HKM_ASSERT(!slab->zeroed || (!mid && slab->in_use == 0));
+	const struct hkm_bin *mark = slab->zeroed ? NULL : hkm_ace_mark(class, slab->block_size);
+	for (size_t i = 0; i < (mid ? slab->slices : 1u); i++) {
+		HKM_ASSERT(i == 0 || (slab[i].kind == HKM_KIND_MID_REST && slab[i].distance == i && !slab[i].zeroed));
+		HKM_ASSERT(atomic_load_explicit(&hkm_window.bins[hkm_slice_index(slab + i)], memory_order_relaxed) == mark);
+	}
+	for (uint64_t bits = slab->free_bits; bits != 0; bits &= bits - 1)
+		HKM_ASSERT(!hkm_ace_is_live(hkm_slab_start(slab) + (size_t)__builtin_ctzl(bits) * slab->block_size));
+}
+
+/* The caller holds the pool's lock. */
+static void check_pool(unsigned class)
+{
+	const struct pool *pool = &pools[class];
+	const struct hkm_slab *previous = NULL, *slab = pool->first;
+	uint32_t room = 0, empty = 0;
+	for (unsigned count = 0; slab != NULL && count < CHECKED_SPANS; previous = slab, slab = slab->next, count++) {
+		HKM_ASSERT(slab->prev == previous && (slab->in_use == 0) == (empty > 0 || slab == pool->first_empty));
+		check_span(slab, class, pool);
+		room += slab->capacity - slab->in_use;
+		empty += slab->in_use == 0;
+	}
+	HKM_ASSERT(slab != NULL || (pool->last == previous && pool->empty == empty));
+	HKM_ASSERT(slab != NULL || pool->room == (metered ? room : 0));
+}
+
+void hkm_pool_check(unsigned class)
+{
+	hkm_lock_acquire(&pools[class].lock);
+	check_pool(class);
+	hkm_lock_release(&pools[class].lock);
+}
+
+void hkm_pool_check_all(void)
+{
+	uint32_t mid = 0, large = 0;
+	hkm_pool_lock_all();
+	for (unsigned class = 0; class < HKM_ACE_CLASSES; class++) {
+		check_pool(class);
+		*(hkm_ace_is_large(class) ? &large : &mid) += pools[class].empty;
+	}
+	HKM_ASSERT(atomic_load_explicit(&kept_mid, memory_order_relaxed) == mid);
+	HKM_ASSERT(atomic_load_explicit(&kept_large, memory_order_relaxed) == large);
+	hkm_pool_unlock_all();
+}
+
+/* ---- fork ---- */
 
 void hkm_pool_lock_all(void)
 {

@@ -82,6 +82,8 @@ void hkm_heap_leave(struct hkm_heap *heap)
 	if (HAKMEM_DEBUG && !heap->miscounted && ++heap->debug_leaves % 32 == 0) {
 		hkm_tiny_check(heap);
 		hkm_remote_check(heap);
+		hkm_ace_check(heap);
+		hkm_pool_check(heap->debug_leaves / 32 % HKM_ACE_CLASSES); /* one after the other */
 	}
 	hkm_lock_release_quietly(&heap->reader.lock);
 	if (HKM_UNLIKELY(heap->metered))

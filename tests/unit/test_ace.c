@@ -35,10 +35,21 @@ static struct span_sum spans_of(uint32_t block_size)
 	return sum;
 }
 
+/* What the debug build checks now and then, at once. */
+static void check_caches_and_pools(void)
+{
+	hkm_heap_enter(heap);
+	hkm_ace_check(heap);
+	hkm_pool_check_all();
+	hkm_heap_leave(heap);
+}
+
 static void flush(void)
 {
+	check_caches_and_pools();
 	hkm_ace_flush(heap, hkm_heap_enter(heap));
 	hkm_heap_leave(heap);
+	check_caches_and_pools();
 }
 
 /* Allocates, and requires that the block is as large as expected. */
@@ -544,7 +555,9 @@ ISOLATED(hits_and_ghost_hits_are_what_other_pools_would_have_made)
 		const struct hkm_policy *current = hkm_heap_enter(heap);
 
 		if (out < 40 && (out == 0 || random_between(&random, 0, 1) == 0)) {
-			require(hkm_pool_take(heap, current, class, hkm_ace_static_size(class), &many[out++], 1) == 1, "no memory");
+			require(hkm_pool_take(heap, current, class, hkm_ace_static_size(class), &many[out], 1) == 1, "no memory");
+			*hkm_state_of(many[out]) = hkm_state(HKM_STATE_CACHED, many[out]);
+			out++;
 			made += kept == 0;
 			made_by_more += kept_by_more == 0;
 			made_by_half += kept_by_half == 0;
@@ -659,6 +672,7 @@ static struct {
 
 static void check_accounts(void)
 {
+	check_caches_and_pools();
 	for (unsigned class = 0; class < HKM_ACE_STATIC_CLASSES; class++) {
 		uint32_t size = hkm_ace_static_size(class);
 		size_t expected = heap->caches[class].count;
@@ -982,6 +996,42 @@ ISOLATED(ignored_wrong_frees_change_nothing)
 	require(hkm_malloc_usable_size(other + 1024) == 0, "an inner pointer has a size");
 }
 
+/* A block that two threads have freed at the same instant lies in two caches. Only one of them brings it home. */
+static void flush_twice(void *block)
+{
+	struct hkm_slab *slab = slab_of_block(block);
+	struct hkm_cache *cache = &heap->caches[hkm_span_head(slab)->class];
+
+	hkm_free(block);
+	require(cache->count > 0 && cache->slots[cache->count - 1] == block, "not cached");
+	cache->slots[cache->count++] = block;
+	heap->cache_room -= cache->block_size;
+	hkm_ace_flush(heap, hkm_heap_enter(heap));
+	hkm_heap_leave(heap);
+}
+
+ISOLATED(a_block_in_two_caches_is_told_and_comes_home_once)
+{
+	start();
+	for (size_t size = 3000; size < HKM_LARGE_MAX; size *= 9) {
+		struct span_sum before = spans_of(class_size(size));
+		unsigned char *other = hkm_malloc(size), *block = hkm_malloc(size);
+
+		memset(other, 7, size);
+		expect_abort(flush_twice, block, "free(): double free of 0x");
+		hkm_misuse_goes_on(true);
+		flush_twice(block);
+		hkm_misuse_goes_on(false);
+		check_caches_and_pools();
+		require(spans_of(class_size(size)).in_use == before.in_use + 1, "%zu in use", spans_of(class_size(size)).in_use);
+		require(all_bytes_are(other, size, 7), "another block was lost");
+		block = hkm_malloc(size);
+		require(block != other && hkm_malloc(size) != block, "one block for two");
+		hkm_free(other);
+		check_caches_and_pools();
+	}
+}
+
 /* ---- Many threads ---------------------------------------------------------------- */
 
 static _Atomic(unsigned char *) market[32];
@@ -1017,6 +1067,7 @@ ISOLATED(any_thread_frees_any_block)
 		pthread_join(threads[i], NULL);
 	for (size_t i = 0; i < 32; i++)
 		hkm_free(market[i]);
+	check_caches_and_pools();
 	hkm_malloc_trim(0);
 	for (unsigned class = 0; class < HKM_ACE_STATIC_CLASSES; class++)
 		require(spans_of(hkm_ace_static_size(class)).spans == 0, "class %u: spans are left", class);
@@ -1105,6 +1156,7 @@ int main(void)
 		cmocka_unit_test(wrong_frees_end_the_process),
 		cmocka_unit_test(wrong_frees_of_blocks_of_high_alignment_end_the_process),
 		cmocka_unit_test(ignored_wrong_frees_change_nothing),
+		cmocka_unit_test(a_block_in_two_caches_is_told_and_comes_home_once),
 		cmocka_unit_test(any_thread_frees_any_block),
 		cmocka_unit_test(caches_grow_where_they_are_missed_and_shrink_where_they_are_not_used),
 		cmocka_unit_test(a_heap_copied_in_between_counts_right_again),
