@@ -204,8 +204,7 @@ void hkm_ace_free(struct hkm_heap *heap, struct hkm_slab *slab, void *pointer)
 {
 	uint8_t *state = hkm_state_of(pointer);
 	if (HKM_UNLIKELY(*state != hkm_state(HKM_STATE_LIVE, pointer) || ((uintptr_t)pointer & 15) != 0)) {
-		bool freed = *state == hkm_state(HKM_STATE_CACHED, pointer);
-		hkm_misuse("free", freed ? "double free of" : "invalid pointer", pointer);
+		hkm_misuse("free", hkm_wrong_in_window(pointer), pointer);
 		return;
 	}
 	slab = hkm_span_head(slab);

@@ -135,18 +135,6 @@ static inline struct hkm_slab *hkm_span_head(struct hkm_slab *slab)
 	return slab - slab->distance;
 }
 
-/* A state byte: what is at a KiB of address space, and at which multiple of 8 bytes in it. As that multiple is even, its
- * lowest bit is free, and of a pointer that no block has, for being misaligned, it makes a live block's byte another. */
-enum {
-	HKM_STATE_CACHED = 0x01,
-	HKM_STATE_LIVE = 0x80,
-};
-
-static inline uint8_t hkm_state(unsigned state, const void *pointer)
-{
-	return (uint8_t)(((uintptr_t)pointer >> 3 & 0x7f) | state);
-}
-
 /* A cached block becomes live, or a live one cached. */
 static inline void hkm_state_turn(uint8_t *state)
 {

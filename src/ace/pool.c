@@ -297,7 +297,7 @@ static void give_one(struct pool *pool, const struct hkm_policy *policy, unsigne
 {
 	struct hkm_slab *slab = home_of(class, block);
 	if (HKM_UNLIKELY(slab == NULL)) {
-		hkm_misuse("free", "double free of", block);
+		hkm_misuse("free", HKM_FREED_TWICE, block);
 		return;
 	}
 	HKM_ASSERT(slab->in_use > 0);

@@ -1,11 +1,11 @@
 /* fast.h - the two fast paths. Nothing else, and no policy, no counter, no lock.
  *
- *   malloc(n)  n <= 1024:  table -> bin -> pop the hot list
+ *   malloc(n)  n <= 1024:  table -> bin -> can its head be a block? -> pop the hot list
  *   free(p)    p's slice -> the bin it belongs to -> is that bin in my heap? -> push on its hot list
  *
- * Lines of cache: malloc 3 (table, bin, block), free 4 (window, bins[], bin, block). Everything else falls
+ * Lines of cache: malloc 4 (table, bin, window, block), free 4 (window, bins[], bin, block). Everything else falls
  * through to one slow function each: no heap yet, empty or full hot list, larger sizes, other threads' blocks,
- * NULL, wrong pointers. Included by the files of api only.
+ * NULL, wrong pointers, links that the program has written over (span/links.h). Included by the files of api only.
  */
 #ifndef HKM_FAST_H
 #define HKM_FAST_H
@@ -35,17 +35,7 @@ HKM_HOT void *hkm_fast_pop(size_t size)
 		return NULL;
 	size_t bin_offset = atomic_load_explicit(&hkm_bin_offsets[(size + 7) / 8], memory_order_relaxed);
 	struct hkm_bin *bin = (struct hkm_bin *)((char *)hkm_tls_heap + bin_offset);
-	struct hkm_block *block = bin->head;
-#ifdef __x86_64__
-	__asm__("" : "+a"(block)); /* where it will be returned: gcc would put the bin there, and need another instruction */
-#endif
-	if (HKM_UNLIKELY(block == NULL))
-		return NULL;
-	struct hkm_block *next = block->next;
-	bin->taken++;
-	bin->head = next;
-	__builtin_prefetch(next, 1); /* both its user and the next call here will want it: docs/design/hot-lists.md */
-	return block;
+	return hkm_tiny_pop(bin);
 }
 
 /* In the function that the program calls: the call site is read on the slow path only. */
@@ -77,8 +67,7 @@ HKM_HOT bool hkm_fast_free_from(void *pointer, uintptr_t base)
 		hkm_free_other(pointer, bin);
 		return true;
 	}
-	struct hkm_block *block = pointer, *head = bin->head;
-	if (HKM_UNLIKELY(block == head)) {
+	if (HKM_UNLIKELY(pointer == bin->head)) {
 		hkm_free_twice(pointer);
 		return true;
 	}
@@ -94,9 +83,7 @@ HKM_HOT bool hkm_fast_free_from(void *pointer, uintptr_t base)
 		hkm_free_full(pointer, bin);
 		return true;
 	}
-	block->next = head;
-	atomic_signal_fence(memory_order_release); /* a child of fork finds the list whole; no instruction */
-	bin->head = block;
+	hkm_tiny_push(bin, pointer);
 	return true;
 }
 

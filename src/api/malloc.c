@@ -22,12 +22,7 @@ static void *allocate_tiny(struct hkm_heap *heap, size_t size)
 	struct hkm_bin *bin = &heap->bins[class];
 	const struct hkm_policy *policy = hkm_heap_enter(heap);
 	hkm_heap_poll_entered(heap, policy);
-	struct hkm_block *block = NULL;
-	if (bin->head != NULL || hkm_tiny_refill(heap, policy, class)) {
-		block = bin->head;
-		bin->head = block->next;
-		bin->taken++;
-	}
+	struct hkm_block *block = hkm_tiny_refill(heap, policy, class) ? hkm_tiny_pop(bin) : NULL;
 	hkm_heap_leave(heap);
 	return block;
 }
@@ -181,13 +176,8 @@ static __attribute__((noinline)) void *malloc_at(size_t size, const void *site)
 		return allocate_slow(size, site);
 	if (size > HKM_TINY_MAX)
 		return malloc_above_tiny(size, site);
-	struct hkm_bin *bin = &hkm_tls_heap->bins[hkm_tiny_class(size)];
-	struct hkm_block *block = bin->head;
-	if (HKM_UNLIKELY(block == NULL))
-		return allocate_slow(size, site);
-	bin->head = block->next;
-	bin->taken++;
-	return block;
+	struct hkm_block *block = hkm_tiny_pop(&hkm_tls_heap->bins[hkm_tiny_class(size)]);
+	return HKM_LIKELY(block != NULL) ? block : allocate_slow(size, site);
 }
 
 /* No cached block of L1: as on a hit, nobody asks for the site. */
@@ -243,11 +233,11 @@ void hkm_defer_free(struct hkm_heap *heap, void *pointer)
 {
 	/* A push may interrupt anything. release: pairs with the acquire where the list is taken, as that of
 	 * hkm_starting_heap is several threads'; any other list is its thread's alone. */
-	struct hkm_block *block = pointer;
-	block->next = atomic_load_explicit(&heap->deferred, memory_order_relaxed);
-	while (!atomic_compare_exchange_weak_explicit(&heap->deferred, &block->next, block, memory_order_release,
-						      memory_order_relaxed))
-		;
+	struct hkm_block *block = pointer, *head = atomic_load_explicit(&heap->deferred, memory_order_relaxed);
+	do
+		block->link = hkm_deferred_link(head);
+	while (!atomic_compare_exchange_weak_explicit(&heap->deferred, &head, block, memory_order_release,
+						      memory_order_relaxed));
 }
 
 void hkm_free_deferred(struct hkm_heap *heap)
@@ -255,12 +245,7 @@ void hkm_free_deferred(struct hkm_heap *heap)
 	if (HKM_LIKELY(atomic_load_explicit(&heap->deferred, memory_order_relaxed) == NULL))
 		return;
 	/* acquire: pairs with the release in hkm_defer_free. */
-	struct hkm_block *block = atomic_exchange_explicit(&heap->deferred, NULL, memory_order_acquire);
-	while (block != NULL) {
-		struct hkm_block *next = block->next;
-		hkm_free(block);
-		block = next;
-	}
+	hkm_heap_free_list(atomic_exchange_explicit(&heap->deferred, NULL, memory_order_acquire));
 }
 
 static bool free_big(struct hkm_heap *heap, void *pointer)
@@ -281,6 +266,30 @@ static bool free_big(struct hkm_heap *heap, void *pointer)
 	return found;
 }
 
+/* Whether a range that is free now, and kept, may have started there once. */
+static bool was_big(struct hkm_heap *heap, const void *pointer)
+{
+	if ((uintptr_t)pointer % hkm_os_page_size() != 0 || heap == NULL || !heap->enterable)
+		return false;
+	hkm_heap_guard(heap, true);
+	bool freed = hkm_big_was_freed(pointer);
+	hkm_heap_guard(heap, false);
+	return freed;
+}
+
+/* No live block starts at `pointer`: says what it looks like. */
+HKM_SLOW static void report_wrong(const char *call, const void *pointer)
+{
+	/* This may be the process's first call: HAKMEM_ON_ERROR is to be known. */
+	struct hkm_heap *heap = hkm_heap_get();
+	enum hkm_wrong wrong = (uintptr_t)pointer % 16 != 0 ? HKM_MISALIGNED_POINTER : HKM_INVALID_POINTER;
+	if (hkm_slice_is_ours(hkm_slice_of(pointer)))
+		wrong = hkm_wrong_in_window(pointer);
+	if (wrong == HKM_INVALID_POINTER && was_big(heap, pointer))
+		wrong = HKM_FREED_TWICE;
+	hkm_misuse(call, wrong, pointer);
+}
+
 /* A block of a slab that another heap owns, or a wrong pointer into one of this heap's. The slab's descriptor is not
  * touched: its owner writes it all the time. */
 static void free_tiny_remote(struct hkm_heap *heap, struct hkm_bin *bin, void *pointer)
@@ -288,7 +297,7 @@ static void free_tiny_remote(struct hkm_heap *heap, struct hkm_bin *bin, void *p
 	struct hkm_heap *owner = hkm_heap_of_bin(bin);
 	unsigned class = (unsigned)(bin - owner->bins);
 	if (HKM_UNLIKELY(!hkm_tiny_starts_block(class, pointer)))
-		hkm_misuse("free", (uintptr_t)pointer % 8 != 0 ? "misaligned pointer" : "invalid pointer", pointer);
+		report_wrong("free", pointer);
 	else
 		hkm_remote_free(heap, owner, hkm_tiny_shapes[class].size, pointer);
 }
@@ -304,20 +313,6 @@ static struct hkm_slab *slab_in_use(const void *pointer)
 	return HKM_LIKELY(slab->kind != HKM_KIND_NONE) ? slab : NULL;
 }
 
-/* No live block starts at `pointer`, nor in its slice: says what it looks like. */
-HKM_SLOW static void report_wrong_free(void *pointer)
-{
-	size_t slice = hkm_slice_of(pointer);
-	/* The descriptor of a slab that was given up still says where its blocks were. */
-	bool freed = (hkm_slice_is_ours(slice) && (*hkm_state_of(pointer) == hkm_state(HKM_STATE_CACHED, pointer) ||
-						   hkm_tiny_is_block(&hkm_window.slabs[slice], pointer))) ||
-		     hkm_big_was_freed(pointer);
-	bool misaligned = (uintptr_t)pointer % 8 != 0;
-	/* This may be the process's first call: HAKMEM_ON_ERROR is to be known. */
-	hkm_heap_get();
-	hkm_misuse("free", freed ? "double free of" : misaligned ? "misaligned pointer" : "invalid pointer", pointer);
-}
-
 /* A block in a slice of a span, or a wrong pointer; heap NULL: the thread has none, and can have none. */
 static void free_in_slab(struct hkm_heap *heap, struct hkm_slab *slab, void *pointer)
 {
@@ -326,7 +321,7 @@ static void free_in_slab(struct hkm_heap *heap, struct hkm_slab *slab, void *poi
 	if (hkm_is_bin(bin))
 		free_tiny_remote(heap, bin, pointer);
 	else if (slab->kind < HKM_KIND_MID)
-		report_wrong_free(pointer);
+		report_wrong("free", pointer);
 	else
 		hkm_ace_free(heap, slab, pointer);
 }
@@ -354,7 +349,7 @@ void hkm_free_slow(void *pointer)
 	if (slab != NULL)
 		free_in_slab(heap, slab, pointer);
 	else if (!hkm_reserve_free(pointer) && !free_big(heap, pointer))
-		report_wrong_free(pointer);
+		report_wrong("free", pointer);
 	/* A thread without a heap has been guarded by that one, and so may others have been. */
 	hkm_free_deferred(heap != NULL ? heap : &hkm_starting_heap);
 }
@@ -391,20 +386,21 @@ void hkm_free_full(void *pointer, struct hkm_bin *bin)
 
 HKM_SLOW void hkm_free_twice(void *pointer)
 {
-	hkm_misuse("free", "double free of", pointer);
+	const struct hkm_bin *bin = atomic_load_explicit(&hkm_window.bins[hkm_slice_of(pointer)], memory_order_relaxed);
+	hkm_misuse("free", hkm_tiny_is_fresh(bin) ? HKM_INVALID_POINTER : HKM_FREED_TWICE, pointer);
 }
 
 HKM_SLOW void hkm_free_wrong(void *pointer)
 {
-	hkm_misuse("free", "invalid pointer", pointer);
+	report_wrong("free", pointer);
 }
 
 bool hkm_is_hot(const struct hkm_bin *bin, const void *pointer)
 {
 	const struct hkm_block *block = bin->head;
-	while (block != NULL && block != pointer)
-		block = block->next;
-	return block != NULL;
+	while (hkm_may_be_block(block) && block != pointer)
+		block = hkm_next(block);
+	return block == pointer;
 }
 
 /* ---- The interface ------------------------------------------------------------------------------------ */
@@ -461,10 +457,8 @@ static size_t usable_size(const void *pointer, const char *call)
 	} else {
 		size = hkm_ace_usable(slab, pointer);
 	}
-	if (HKM_UNLIKELY(size == 0)) {
-		hkm_heap_get(); /* as in report_wrong_free */
-		hkm_misuse(call, "invalid pointer", pointer);
-	}
+	if (HKM_UNLIKELY(size == 0))
+		report_wrong(call, pointer);
 	return size;
 }
 

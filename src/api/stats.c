@@ -17,6 +17,7 @@
 #include "hakmem.h"
 #include "learn/explain.h"
 #include "os/os.h"
+#include "tiny/tiny.h"
 
 struct class_stats {
 	uint64_t size, live, cached, free, spans, slices, hits, misses; /* live to free: blocks; hits, misses: allocations */
@@ -89,8 +90,7 @@ static void collect(struct stats *stats)
 	/* The caller's own hot lists can be counted. */
 	struct hkm_heap *own = hkm_heap_get();
 	for (unsigned class = 0; own != NULL && class < HKM_TINY_CLASSES; class++)
-		for (struct hkm_block *block = own->bins[class].head; block != NULL; block = block->next)
-			stats->tiny[class].cached++;
+		stats->tiny[class].cached = hkm_tiny_hot_length(own, class);
 	for (const struct hkm_heap *heap = hkm_heap_first(); heap != NULL; heap = heap->next_heap)
 		collect_heap(heap, stats);
 	hkm_span_visit(collect_slab, stats);

@@ -48,9 +48,9 @@ _Noreturn void hkm_assert_failed(const char *condition, const char *file, int li
 	} while (0)
 
 /* Blocks change hands between the program and the allocator: a block's first word is the link of
- * whatever free list it is on. */
+ * whatever free list it is on, encoded (span/links.h). */
 struct hkm_block {
-	struct hkm_block *next;
+	uintptr_t link;
 };
 
 static inline size_t hkm_align_up(size_t value, size_t alignment)

@@ -12,7 +12,9 @@
 struct hkm_lock hkm_meta_lock;
 
 /* All guarded by hkm_meta_lock. */
-static struct hkm_block *free_lists[LISTS];
+static struct piece {
+	struct piece *next;
+} *free_lists[LISTS];
 static char *chunk_next, *chunk_end;
 static hkm_counter held;
 
@@ -52,10 +54,10 @@ void *hkm_meta_alloc(size_t size)
 void hkm_meta_free(void *address, size_t size)
 {
 	unsigned list = list_of(size);
-	struct hkm_block *block = address;
+	struct piece *piece = address;
 	hkm_lock_acquire(&hkm_meta_lock);
-	block->next = free_lists[list];
-	free_lists[list] = block;
+	piece->next = free_lists[list];
+	free_lists[list] = piece;
 	hkm_lock_release(&hkm_meta_lock);
 }
 

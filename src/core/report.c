@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "core/text.h"
@@ -64,9 +65,17 @@ void hkm_accuse(const char *format, ...)
 	va_end(arguments);
 }
 
-HKM_SLOW void hkm_misuse(const char *call, const char *what, const void *pointer)
+static const char *const what[] = {
+	[HKM_INVALID_POINTER] = "invalid pointer",
+	[HKM_MISALIGNED_POINTER] = "misaligned pointer",
+	[HKM_FREED_TWICE] = "double free of",
+	[HKM_WRITTEN_AFTER_FREE] = "a free block was written to (write after free, or past the end of a block?); it begins with",
+};
+
+HKM_SLOW void hkm_misuse(const char *call, enum hkm_wrong wrong, const void *pointer)
 {
-	hkm_accuse("%s(): %s %p", call, what, pointer);
+	bool free_only = wrong == HKM_FREED_TWICE && strcmp(call, "free") != 0;
+	hkm_accuse("%s(): %s %p", call, free_only ? "pointer to a freed block" : what[wrong], pointer);
 	if (!misuse_goes_on)
 		abort();
 }

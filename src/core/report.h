@@ -15,9 +15,17 @@ void hkm_accuse(const char *format, ...) __attribute__((format(printf, 1, 2)));
  * theirs before (coreutils, say). */
 void hkm_warn_at_exit(void);
 
+/* What can be wrong with a pointer, or with a free block. */
+enum hkm_wrong {
+	HKM_INVALID_POINTER,     /* nobody was ever given a block that starts there */
+	HKM_MISALIGNED_POINTER,  /* nor could anybody be */
+	HKM_FREED_TWICE,         /* the block that starts there is free */
+	HKM_WRITTEN_AFTER_FREE,  /* a free block was written to; `pointer` is what stands in its first word */
+};
+
 /* The program misused `pointer`: `hakmem: PROGRAM[PID]: <call>(): <what> <pointer>`; then abort, or, with
  * HAKMEM_ON_ERROR=warn, return so that the call can be ignored. */
-void hkm_misuse(const char *call, const char *what, const void *pointer);
+void hkm_misuse(const char *call, enum hkm_wrong wrong, const void *pointer);
 
 /* HAKMEM_ON_ERROR=warn: misuse is reported only. Written once at start. */
 void hkm_misuse_goes_on(bool goes_on);

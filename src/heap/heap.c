@@ -258,7 +258,8 @@ void hkm_heap_drain(struct hkm_heap *heap)
 static void *pop_long_lived(struct hkm_heap *heap, unsigned class)
 {
 	struct hkm_bin *bin = &heap->bins[class];
-	if (bin->head == NULL) {
+	struct hkm_block *block = hkm_tiny_pop(bin);
+	if (block == NULL) {
 		const struct hkm_policy *policy = hkm_policy_read(&heap->reader);
 		if (heap->policy_generation != policy->generation)
 			apply(heap, policy);
@@ -266,10 +267,8 @@ static void *pop_long_lived(struct hkm_heap *heap, unsigned class)
 		if (!hkm_tiny_refill(heap, policy, class))
 			return NULL;
 		hkm_tiny_close(heap);
+		block = hkm_tiny_pop(bin);
 	}
-	struct hkm_block *block = bin->head;
-	bin->head = block->next;
-	bin->taken++;
 	return block;
 }
 

@@ -51,6 +51,7 @@ struct hkm_tiny {
 	int16_t room;                 /* of the bin after the last grant */
 	bool alternating;             /* during the last grant there were at least half as many allocations as frees */
 	uint16_t refill_batch;        /* blocks carved at once, from the policy */
+	uint16_t fresh;               /* blocks carved at the last grant, if it came of carving; else 0 */
 };
 HKM_STATIC_ASSERT(sizeof(struct hkm_tiny) <= 64, "one cache line");
 
@@ -240,6 +241,10 @@ struct hkm_heap *hkm_heap_escape(struct hkm_heap *heap, bool pressing);
  * meanwhile. */
 const struct hkm_policy *hkm_guest_enter(void);
 void hkm_guest_leave(void);
+
+/* Frees a list of blocks, of any layer, that was taken from `deferred`. Whatever lies behind a link that the program has written
+ * over is lost. */
+void hkm_heap_free_list(struct hkm_block *block);
 
 /* Housekeeping. poll looks at the clock (heap not entered) and ticks when it is time; tick, with the heap
  * entered, shrinks unused caches, sends old messages, purges what is due, follows malloc_trim of other

@@ -20,6 +20,7 @@
 #include "ace/ace.h"
 #include "core/meta.h"
 #include "core/options.h"
+#include "core/report.h"
 #include "hakmem.h"
 #include "heap/registry.h"
 #include "learn/profile.h"
@@ -177,11 +178,20 @@ bool hkm_heap_bury(struct hkm_heap *heap)
 	return buried;
 }
 
-/* Frees what signal handlers have freed while the list's heap could not be entered. */
-static void free_list(struct hkm_block *block)
+/* The next block of a list of deferred frees, of whatever layer; NULL: there is none, or the program has written over the link. */
+static struct hkm_block *next_deferred(const struct hkm_block *block)
+{
+	uintptr_t next = hkm_deferred_link((void *)block->link);
+	if (HKM_LIKELY(next % 8 == 0))
+		return (struct hkm_block *)next;
+	hkm_misuse("free", HKM_WRITTEN_AFTER_FREE, (void *)block->link);
+	return NULL;
+}
+
+void hkm_heap_free_list(struct hkm_block *block)
 {
 	while (block != NULL) {
-		struct hkm_block *next = block->next;
+		struct hkm_block *next = next_deferred(block);
 		hkm_free(block);
 		block = next;
 	}
@@ -212,7 +222,7 @@ static void end_heap(struct hkm_heap *heap)
 	hkm_lock_release(&hkm_registry_lock);
 	hkm_heap_let_go(heap);
 	hkm_heap_set(&hkm_ended_heap);
-	free_list(deferred);
+	hkm_heap_free_list(deferred);
 }
 
 void hkm_heap_lose(struct hkm_heap *heap)
@@ -261,7 +271,7 @@ static void thread_exit(void *value)
 			lose_heap(heap);
 	}
 	hkm_heap_set(&hkm_ended_heap);
-	free_list(take_deferred(&hkm_starting_heap));
+	hkm_heap_free_list(take_deferred(&hkm_starting_heap));
 }
 
 /* ---- Threads without a heap ------------------------------------------------------------------------------ */
@@ -379,12 +389,13 @@ void hkm_heap_inherit_deferred(struct hkm_heap *to, struct hkm_heap *from)
 	struct hkm_block *first = take_deferred(from), *last = first;
 	if (first == NULL)
 		return;
-	while (last->next != NULL)
-		last = last->next;
-	last->next = atomic_load_explicit(&to->deferred, memory_order_relaxed);
-	while (!atomic_compare_exchange_weak_explicit(&to->deferred, &last->next, first, memory_order_relaxed,
-						      memory_order_relaxed))
-		;
+	for (struct hkm_block *next; (next = next_deferred(last)) != NULL;)
+		last = next;
+	struct hkm_block *head = atomic_load_explicit(&to->deferred, memory_order_relaxed);
+	do
+		last->link = hkm_deferred_link(head);
+	while (!atomic_compare_exchange_weak_explicit(&to->deferred, &head, first, memory_order_relaxed,
+						      memory_order_relaxed));
 }
 
 HKM_SLOW struct hkm_heap *hkm_heap_acquire(struct hkm_heap *left)

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "os/os.h"
+#include "span/links.h"
 #include "span/masks.h"
 
 #define FOREIGN_TRIES 4096u    /* superslabs with a stranger's mapping that are passed over in one search */
@@ -38,7 +39,7 @@ struct superslab {
 HKM_STATIC_ASSERT(sizeof(struct superslab) == 64, "one cache line a superslab");
 
 /* Until the start every pointer is beyond; but for one that no program has. */
-struct hkm_window hkm_window = { .base = HKM_NO_WINDOW, .beyond = UINTPTR_MAX };
+struct hkm_window hkm_window = { .base = HKM_NO_WINDOW, .beyond = UINTPTR_MAX, .link_key = HKM_LINK_TAG };
 struct hkm_lock hkm_span_lock, hkm_purge_lock;
 
 /* Where everything lies; constant after hkm_span_start but for `ready`. */
@@ -254,6 +255,7 @@ void hkm_span_start(void)
 	hkm_window.bins = (_Atomic(struct hkm_bin *) *)(hkm_window.states + (slices << HKM_SLICE_SHIFT >> 10));
 	window.superslabs = (struct superslab *)(hkm_window.bins + slices);
 	hkm_window.base = (uintptr_t)start + metadata;
+	hkm_window.link_key = (__builtin_bswap64(hkm_os_random()) & ~(uintptr_t)7) | HKM_LINK_TAG;
 }
 
 /* Maps the metadata of as many superslabs as have some, so that there are always a power of two. */

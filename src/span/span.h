@@ -20,6 +20,7 @@
 
 #include "base/lock.h"
 #include "base/regret.h"
+#include "core/report.h"
 
 #ifndef HKM_SLICE_SHIFT /* docs/design/slabs.md compares sizes */
 #define HKM_SLICE_SHIFT 15
@@ -72,7 +73,7 @@ HKM_STATIC_ASSERT(sizeof(struct hkm_slab) == 64, "a descriptor is one cache line
 
 #define HKM_NO_WINDOW ((uintptr_t)1 << 63) /* a base from which all addresses are beyond */
 
-/* What the fast path of free reads. Written once at start, but for `beyond`, which follows the window's growth under the
+/* What the fast paths read. Written once at start, but for `beyond`, which follows the window's growth under the
  * span lock; relaxed suffices, as whoever holds a pointer into a slice has it from a thread that saw the slice within. */
 struct hkm_window {
 	uintptr_t base;                       /* first address, a multiple of the superslab size */
@@ -81,6 +82,7 @@ struct hkm_window {
 	struct hkm_slab *slabs;
 	uint8_t *states;
 	uintptr_t states_origin;              /* where the state of address 0 would be */
+	uintptr_t link_key;                   /* of the links in free blocks: see links.h */
 };
 extern struct hkm_window hkm_window __attribute__((visibility("hidden")));
 
@@ -130,6 +132,18 @@ static inline char *hkm_slab_start(const struct hkm_slab *slab)
 static inline uint8_t *hkm_state_of(const void *address)
 {
 	return (uint8_t *)(hkm_window.states_origin + ((uintptr_t)address >> 10));
+}
+
+/* A state byte: what is at a KiB of address space, and at which multiple of 8 bytes in it. As that multiple is even, its
+ * lowest bit is free, and of a pointer that no block has, for being misaligned, it makes a live block's byte another. */
+enum {
+	HKM_STATE_CACHED = 0x01,
+	HKM_STATE_LIVE = 0x80,
+};
+
+static inline uint8_t hkm_state(unsigned state, const void *pointer)
+{
+	return (uint8_t)(((uintptr_t)pointer >> 3 & 0x7f) | state);
 }
 
 /* Chooses the window; once, while the process starts. */
@@ -190,6 +204,9 @@ static inline bool hkm_is_bin(const struct hkm_bin *bin)
 {
 	return (intptr_t)bin > 0;
 }
+
+/* What is wrong with a pointer into a slice with metadata that is not one of a live block (wrong.c). Any thread; no lock. */
+enum hkm_wrong hkm_wrong_in_window(const void *pointer);
 
 struct hkm_span_stats {
 	size_t mapped;       /* bytes of superslabs mapped */

@@ -43,7 +43,7 @@ static void send(struct hkm_heap *owner, struct hkm_block *first, struct hkm_blo
 {
 	struct hkm_block *head = atomic_load_explicit(&owner->inbox, memory_order_relaxed);
 	do {
-		last->next = head;
+		hkm_link(last, head);
 		/* seq_cst includes release, which pairs with the exchange in hkm_remote_receive: links, and all that the
 		 * program wrote into the blocks, happened before they are used again. Beyond that, this, the load below
 		 * and the try in hkm_heap_drain pair with an owner that ends and with whoever holds its heap's lock:
@@ -105,10 +105,10 @@ void hkm_remote_free(struct hkm_heap *from, struct hkm_heap *owner, uint32_t blo
 		outbox->owner = owner;
 	}
 	if (HKM_UNLIKELY(block == outbox->first)) {
-		hkm_misuse("free", "double free of", pointer);
+		hkm_misuse("free", HKM_FREED_TWICE, pointer);
 		return;
 	}
-	block->next = outbox->first;
+	hkm_link(block, outbox->first);
 	if (outbox->first == NULL)
 		outbox->last = block;
 	atomic_signal_fence(memory_order_release); /* a child of fork finds the chain whole */
@@ -144,9 +144,12 @@ static bool receive(struct hkm_heap *heap, bool own)
 	struct hkm_block *block = atomic_exchange_explicit(&heap->inbox, NULL, memory_order_acquire);
 	uint64_t received = 0;
 	while (block != NULL) {
-		struct hkm_block *next = block->next;
-		struct hkm_bin *bin = atomic_load_explicit(&hkm_window.bins[hkm_slice_of(block)], memory_order_relaxed);
-		HKM_ASSERT(hkm_heap_of_bin(bin) == heap);
+		struct hkm_bin *bin = hkm_tiny_led_to(heap, block);
+		if (HKM_UNLIKELY(bin == NULL)) {
+			hkm_tiny_report_link("free", block);
+			break;
+		}
+		struct hkm_block *next = hkm_next(block);
 		if (bin != heap->bins) /* not the class of 8 bytes */
 			__builtin_prefetch(((struct message_block *)block)->ahead, 1);
 		if (own)
@@ -170,16 +173,30 @@ bool hkm_remote_receive_for(struct hkm_heap *heap)
 	return receive(heap, false);
 }
 
+/* Counts a chain, and finds its last block: where it ends, or where the program has written over a link. */
+static void repair(struct hkm_outbox *outbox)
+{
+	struct hkm_heap *owner = outbox->owner;
+	struct hkm_block *block = outbox->first;
+	for (const struct hkm_bin *bin; block != NULL && (bin = hkm_tiny_led_to(owner, block)) != NULL; block = hkm_next(block)) {
+		outbox->last = block;
+		outbox->blocks++;
+		outbox->bytes += hkm_tiny_shapes[bin - owner->bins].size;
+	}
+	if (block != NULL)
+		hkm_tiny_report_link("free", block);
+	if (outbox->last == NULL)
+		outbox->first = NULL;
+}
+
 void hkm_remote_repair(struct hkm_heap *heap)
 {
 	for (unsigned i = 0; i < HKM_OUTBOXES; i++) {
 		struct hkm_outbox *outbox = &heap->outboxes[i];
 		outbox->blocks = outbox->bytes = 0;
 		outbox->last = NULL;
-		for (struct hkm_block *block = outbox->first; block != NULL; block = block->next) {
-			outbox->last = block;
-			outbox->blocks++;
-		}
+		if (outbox->first != NULL)
+			repair(outbox);
 	}
 }
 
@@ -187,26 +204,18 @@ void hkm_remote_repair(struct hkm_heap *heap)
 
 #define CHECKED_BLOCKS 1000u
 
-/* Result: the size of the block's class, which is of the heap `owner`. */
-static uint32_t check_block(const struct hkm_heap *owner, const struct hkm_block *block)
-{
-	size_t slice = hkm_slice_of(block);
-	HKM_ASSERT(hkm_slice_is_ours(slice));
-	const struct hkm_bin *bin = atomic_load_explicit(&hkm_window.bins[slice], memory_order_relaxed);
-	HKM_ASSERT(hkm_is_bin(bin) && hkm_heap_of_bin(bin) == owner);
-	unsigned class = (unsigned)(bin - owner->bins);
-	HKM_ASSERT(hkm_tiny_starts_block(class, block));
-	return hkm_tiny_shapes[class].size;
-}
-
-/* A heap may send to itself: where a thread's first call frees a block of the heap that it adopts by it. */
+/* A heap may send to itself: where a thread's first call frees a block of the heap that it adopts by it. A link that the program
+ * has written over ends a walk: see check.c. */
 static void check_outbox(const struct hkm_outbox *outbox)
 {
 	uint32_t blocks = 0, bytes = 0;
 	const struct hkm_block *last = NULL;
 	HKM_ASSERT((outbox->first == NULL) == (outbox->last == NULL) && (outbox->first == NULL) == (outbox->blocks == 0));
-	for (const struct hkm_block *block = outbox->first; block != NULL && blocks < outbox->blocks; block = block->next) {
-		bytes += check_block(outbox->owner, block);
+	for (const struct hkm_block *block = outbox->first; block != NULL && blocks < outbox->blocks; block = hkm_next(block)) {
+		const struct hkm_bin *bin = hkm_tiny_led_to(outbox->owner, block);
+		if (bin == NULL)
+			return;
+		bytes += hkm_tiny_shapes[bin - outbox->owner->bins].size;
 		blocks++;
 		last = block;
 	}
@@ -219,6 +228,6 @@ void hkm_remote_check(const struct hkm_heap *heap)
 		check_outbox(&heap->outboxes[i]);
 	/* acquire: pairs with the compare-and-swap in send, as the exchange in receive does. Others only add in front. */
 	const struct hkm_block *block = atomic_load_explicit(&heap->inbox, memory_order_acquire);
-	for (unsigned i = 0; block != NULL && i < CHECKED_BLOCKS; i++, block = block->next)
-		check_block(heap, block);
+	for (unsigned i = 0; hkm_may_be_block(block) && i < CHECKED_BLOCKS; i++, block = hkm_next(block))
+		HKM_ASSERT(hkm_heap_of_bin(hkm_tiny_bin_at(block)) == heap);
 }

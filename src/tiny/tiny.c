@@ -192,7 +192,15 @@ static void bin_grant(struct hkm_heap *heap, struct hkm_bin *bin, struct hkm_tin
 		hkm_count(&heap->tiny_counters[bin - heap->bins].allocations, bin->taken);
 	bin->taken = 0;
 	tiny->room = (int16_t)bin->room;
+	tiny->fresh = 0;
 	tiny->granted = length + bin->room;
+}
+
+bool hkm_tiny_is_fresh(const struct hkm_bin *bin)
+{
+	struct hkm_heap *heap = hkm_heap_of_bin(bin);
+	const struct hkm_tiny *tiny = tiny_of(heap, bin);
+	return tiny->fresh != 0 && tiny->granted - bin->room == tiny->fresh;
 }
 
 /* The hot list was empty and now consists of `count` blocks. */
@@ -202,13 +210,9 @@ static void bin_filled(struct hkm_heap *heap, struct hkm_bin *bin, struct hkm_bl
 	bin_grant(heap, bin, tiny_of(heap, bin), (int32_t)count, false);
 }
 
-static void bin_push(struct hkm_bin *bin, void *pointer)
+size_t hkm_tiny_hot_length(const struct hkm_heap *heap, unsigned class)
 {
-	struct hkm_block *block = pointer;
-	block->next = bin->head;
-	/* In a child of fork the list is whole at whatever moment this thread was copied. */
-	atomic_signal_fence(memory_order_release);
-	bin->head = block;
+	return (size_t)bin_length(&heap->bins[class], &heap->tiny[class]);
 }
 
 void hkm_tiny_hasten(struct hkm_heap *heap, int32_t frees)
@@ -239,16 +243,20 @@ static void slab_changed(struct hkm_heap *heap, struct hkm_slab *slab, bool own)
 		list_append(&heap->tiny[slab->class], slab);
 }
 
-HKM_SLOW static void report_wrong_block(const struct hkm_slab *slab, const void *pointer)
+HKM_SLOW void hkm_tiny_report_link(const char *call, const struct hkm_block *block)
 {
-	hkm_misuse("free", pointer == slab->freed ? "double free of" : "invalid pointer", pointer);
+	bool twice = hkm_may_be_block(block) && hkm_wrong_in_window(block) == HKM_FREED_TWICE;
+	if (twice)
+		hkm_misuse(call, HKM_FREED_TWICE, block);
+	else
+		hkm_misuse(call, HKM_WRITTEN_AFTER_FREE, hkm_link_text(block));
 }
 
 /* A block enters its slab's list. The caller counts the class's in_use down. */
 HKM_HOT void join_slab(struct hkm_heap *heap, struct hkm_slab *slab, struct hkm_block *block, bool own)
 {
-	block->next = slab->freed;
-	atomic_signal_fence(memory_order_release); /* as in bin_push */
+	hkm_link(block, slab->freed);
+	atomic_signal_fence(memory_order_release); /* as in hkm_tiny_push */
 	slab->freed = block;
 	if (HKM_UNLIKELY(--slab->in_use <= slab->notice))
 		slab_changed(heap, slab, own);
@@ -257,27 +265,35 @@ HKM_HOT void join_slab(struct hkm_heap *heap, struct hkm_slab *slab, struct hkm_
 static void free_to_slab(struct hkm_heap *heap, struct hkm_tiny *tiny, struct hkm_slab *slab, void *pointer, bool own)
 {
 	if (HKM_UNLIKELY(!hkm_tiny_is_block(slab, pointer) || pointer == slab->freed)) {
-		report_wrong_block(slab, pointer);
+		hkm_misuse("free", hkm_wrong_in_window(pointer), pointer);
 		return;
 	}
 	count_in_use(tiny, -1);
 	join_slab(heap, slab, pointer, own);
 }
 
-/* Takes the first `count` blocks of a list of one class to their slabs; the heap is entered. Result: the rest. */
+/* Takes the first `count` blocks of a list of one class to their slabs; the heap is entered. Result: the rest; NULL, if the program
+ * has written over a link, so that nobody knows it: what it consists of stays in use for ever. */
 static struct hkm_block *send_home(struct hkm_heap *heap, struct hkm_tiny *tiny, struct hkm_block *list, int32_t count)
 {
 	unsigned class = (unsigned)(tiny - heap->tiny);
+	const struct hkm_bin *bin = &heap->bins[class];
 	struct hkm_block *block = list;
 	int32_t sent = 0;
 	for (; count > 0 && block != NULL; count--) {
-		struct hkm_block *next = block->next;
+		if (HKM_UNLIKELY(!hkm_may_be_block(block) || hkm_tiny_bin_at(block) != bin) ||
+		    HKM_UNLIKELY(!hkm_tiny_starts_block(class, block))) {
+			hkm_tiny_report_link("free", block);
+			block = NULL;
+			break;
+		}
+		struct hkm_block *next = hkm_next(block);
 		struct hkm_slab *slab = slab_of(block);
-		if (HKM_LIKELY(hkm_tiny_starts_block(class, block) && block != slab->freed)) {
+		if (HKM_LIKELY(block != slab->freed)) {
 			join_slab(heap, slab, block, true);
 			sent++;
 		} else {
-			report_wrong_block(slab, block);
+			hkm_misuse("free", HKM_FREED_TWICE, block);
 		}
 		block = next;
 	}
@@ -289,7 +305,7 @@ void hkm_tiny_free_local(struct hkm_heap *heap, struct hkm_bin *bin, void *point
 {
 	if (bin->room > 0) {
 		bin->room--;
-		bin_push(bin, pointer);
+		hkm_tiny_push(bin, pointer);
 	} else {
 		free_to_slab(heap, tiny_of(heap, bin), slab_of(pointer), pointer, true);
 	}
@@ -307,13 +323,36 @@ static bool active_is_idle(const struct hkm_tiny *tiny, int32_t hot)
 	return tiny->active != NULL && tiny->in_use == hot && tiny->active->in_use == (uint32_t)hot && hot > 0;
 }
 
+/* Cuts a list behind its first `count` blocks, or before a link that the program has written over; *count: how many there are.
+ * Result: the rest; NULL if nobody knows it. */
+static struct hkm_block *list_cut(struct hkm_block **list, int32_t *count)
+{
+	struct hkm_block *block = *list, *last = NULL;
+	int32_t kept = 0;
+	/* Those that stay are looked at again when they go. */
+	for (; kept < *count && hkm_may_be_block(block); kept++) {
+		last = block;
+		block = hkm_next(block);
+	}
+	if (HKM_UNLIKELY(kept < *count && block != NULL)) {
+		hkm_tiny_report_link("free", block);
+		block = NULL;
+	}
+	if (last != NULL)
+		hkm_link(last, NULL);
+	else
+		*list = NULL;
+	*count = kept;
+	return block;
+}
+
 /* Moves the blocks of the hot list behind the first `keep` to their slabs. A signal handler finds it empty meanwhile, and
  * without room. */
 static void bin_cut(struct hkm_heap *heap, struct hkm_bin *bin, int32_t keep)
 {
 	struct hkm_tiny *tiny = tiny_of(heap, bin);
-	int32_t length = bin_length(bin, tiny), kept = 0;
-	struct hkm_block *list = bin->head, **link = &list;
+	int32_t length = bin_length(bin, tiny);
+	struct hkm_block *list = bin->head;
 	bin->room = 0;
 	bin->head = NULL;
 	if (keep == 0 && active_is_idle(tiny, length)) {
@@ -322,13 +361,10 @@ static void bin_cut(struct hkm_heap *heap, struct hkm_bin *bin, int32_t keep)
 		tiny->active->in_use = 0;
 		slab_release(heap, tiny->active, true);
 	}
-	for (; kept < keep && *link != NULL; kept++)
-		link = &(*link)->next;
-	struct hkm_block *rest = *link;
-	*link = NULL;
+	struct hkm_block *rest = list_cut(&list, &keep);
 	send_home(heap, tiny, rest, INT32_MAX);
 	bin->head = list;
-	bin_grant(heap, bin, tiny, kept, false);
+	bin_grant(heap, bin, tiny, keep, false);
 }
 
 /* No block of the class is live, and the thread may be about to sleep: the hot list goes to its slabs, which become
@@ -352,8 +388,9 @@ static void bin_shed(struct hkm_heap *heap, struct hkm_bin *bin, struct hkm_tiny
 	hkm_heap_enter(heap);
 	struct hkm_block *list = bin->head;
 	bin->head = NULL; /* as in bin_cut */
-	bin->head = send_home(heap, tiny, list, count);
-	bin_grant(heap, bin, tiny, length - count, false);
+	list = send_home(heap, tiny, list, count);
+	bin->head = list;
+	bin_grant(heap, bin, tiny, list != NULL ? length - count : 0, false);
 	hkm_heap_leave(heap);
 }
 
@@ -372,7 +409,7 @@ void hkm_tiny_free_full(struct hkm_heap *heap, struct hkm_bin *bin, void *pointe
 	bin_grant(heap, bin, tiny, bin_length(bin, tiny), before && tiny->alternating);
 	if (bin->room > 0 && !flushed) {
 		bin->room--;
-		bin_push(bin, pointer);
+		hkm_tiny_push(bin, pointer);
 	} else {
 		hkm_heap_enter(heap);
 		free_to_slab(heap, tiny, slab_of(pointer), pointer, true);
@@ -415,7 +452,7 @@ void hkm_tiny_decay(struct hkm_heap *heap)
 
 struct hkm_block *hkm_tiny_take_mapped(struct hkm_slab *slab, uint32_t limit, uint32_t *count)
 {
-	struct hkm_block *list = NULL, **link = &list;
+	struct hkm_block *list = NULL, *last = NULL;
 	char *start = hkm_slab_start(slab);
 	uint32_t taken = 0;
 	for (uint32_t word = 0; taken < limit && slab->mapped_free != 0; word++) {
@@ -424,11 +461,15 @@ struct hkm_block *hkm_tiny_take_mapped(struct hkm_slab *slab, uint32_t limit, ui
 			uint32_t index = word * 64 + (uint32_t)__builtin_ctzl(*bits);
 			*bits &= *bits - 1;
 			struct hkm_block *block = (struct hkm_block *)(start + (size_t)index * slab->block_size);
-			*link = block;
-			link = &block->next;
+			if (last != NULL)
+				hkm_link(last, block);
+			else
+				list = block;
+			last = block;
 		}
 	}
-	*link = NULL;
+	if (last != NULL)
+		hkm_link(last, NULL);
 	if (slab->mapped_free == 0)
 		free_map_drop(slab);
 	slab->in_use += taken;
@@ -451,6 +492,14 @@ static bool take_freed(struct hkm_heap *heap, struct hkm_bin *bin, struct hkm_sl
 	return true;
 }
 
+void hkm_tiny_give_up_freed(struct hkm_heap *heap, struct hkm_slab *slab)
+{
+	uint32_t count = slab->carved - slab->in_use - (uint32_t)slab->mapped_free;
+	slab->freed = NULL;
+	slab->in_use += count;
+	count_in_use(&heap->tiny[slab->class], (int32_t)count);
+}
+
 static bool take_mapped(struct hkm_heap *heap, struct hkm_bin *bin, struct hkm_slab *slab, uint32_t batch)
 {
 	uint32_t count;
@@ -468,15 +517,17 @@ static bool carve(struct hkm_heap *heap, struct hkm_bin *bin, struct hkm_slab *s
 	if (count == 0)
 		return false;
 	size_t size = slab->block_size;
-	char *first = hkm_slab_start(slab) + slab->carved * size;
-	for (uint32_t i = 0; i + 1 < count; i++)
-		((struct hkm_block *)(first + i * size))->next = (struct hkm_block *)(first + (i + 1) * size);
-	((struct hkm_block *)(first + (count - 1) * size))->next = NULL;
+	char *first = hkm_slab_start(slab) + slab->carved * size, *last = first + (count - 1) * size;
+	uintptr_t key = hkm_window.link_key;
+	for (char *block = first; block != last; block += size)
+		((struct hkm_block *)block)->link = (uintptr_t)(block + size) ^ key; /* hkm_link would read the key each time */
+	hkm_link((struct hkm_block *)last, NULL);
 	__atomic_store_n(&slab->carved, (uint16_t)(slab->carved + count), __ATOMIC_RELAXED); /* hkm_tiny_is_block */
 	slab->in_use += count;
 	count_in_use(tiny_of(heap, bin), (int32_t)count);
 	hkm_count(&heap->counters.carved, count);
 	bin_filled(heap, bin, (struct hkm_block *)first, count);
+	tiny_of(heap, bin)->fresh = (uint16_t)count;
 	return true;
 }
 
@@ -485,10 +536,24 @@ static bool take_any(struct hkm_heap *heap, struct hkm_bin *bin, struct hkm_slab
 	return take_freed(heap, bin, slab) || take_mapped(heap, bin, slab, batch) || carve(heap, bin, slab, batch);
 }
 
+/* Whether the hot list has a block. A head that a link led to which the program has written over goes, with all that was behind. */
+static bool is_hot(struct hkm_heap *heap, struct hkm_bin *bin)
+{
+	if (HKM_LIKELY(bin->head == NULL))
+		return false;
+	if (HKM_LIKELY(hkm_tiny_slab_led_to(bin, bin->head) != NULL))
+		return true;
+	hkm_tiny_report_link("malloc", bin->head);
+	bin_filled(heap, bin, NULL, 0);
+	return false;
+}
+
 bool hkm_tiny_refill(struct hkm_heap *heap, const struct hkm_policy *policy, unsigned class)
 {
 	struct hkm_bin *bin = &heap->bins[class];
 	struct hkm_tiny *tiny = &heap->tiny[class];
+	if (is_hot(heap, bin))
+		return true;
 	hkm_count(&heap->tiny_counters[class].refills, 1);
 	hkm_remote_receive(heap);
 	if (bin->head != NULL)
@@ -525,37 +590,4 @@ void hkm_tiny_apply(struct hkm_heap *heap, const struct hkm_policy *policy)
 	heap->empty_slabs_kept = policy->empty_slabs;
 	heap->remote_blocks = policy->remote_blocks;
 	heap->remote_bytes = policy->remote_bytes;
-}
-
-/* ---- Invariants ------------------------------------------------------------------------------------------ */
-
-static void check_slab(const struct hkm_slab *slab)
-{
-	uint32_t freed = 0;
-	for (const struct hkm_block *block = slab->freed; block != NULL; block = block->next, freed++)
-		HKM_ASSERT(hkm_tiny_is_block(slab, block) && freed <= slab->capacity);
-	HKM_ASSERT(slab->kind == HKM_KIND_TINY && slab->carved <= slab->capacity);
-	HKM_ASSERT(slab->in_use + freed + slab->mapped_free == slab->carved);
-	HKM_ASSERT((slab->free_map != NULL) == (slab->mapped_free != 0));
-	HKM_ASSERT(slab->notice == 0);
-}
-
-void hkm_tiny_check(const struct hkm_heap *heap)
-{
-	for (unsigned class = 0; class < HKM_TINY_CLASSES; class++) {
-		const struct hkm_tiny *tiny = &heap->tiny[class];
-		const struct hkm_slab *previous = NULL;
-		for (const struct hkm_slab *slab = tiny->first; slab != NULL; previous = slab, slab = slab->next) {
-			check_slab(slab);
-			HKM_ASSERT(slab->listed && slab->prev == previous && slab->class == class && slab != tiny->active);
-			HKM_ASSERT(has_room(slab) && slab->in_use > 0);
-		}
-		HKM_ASSERT(tiny->last == previous);
-		if (tiny->active != NULL)
-			check_slab(tiny->active);
-		int32_t length = 0;
-		for (const struct hkm_block *block = heap->bins[class].head; block != NULL; block = block->next, length++)
-			HKM_ASSERT(slab_of((void *)(uintptr_t)block)->class == class);
-		HKM_ASSERT(length == bin_length(&heap->bins[class], tiny));
-	}
 }

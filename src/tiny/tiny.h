@@ -21,8 +21,39 @@
 #define HKM_TINY_H
 
 #include "heap/heap.h"
+#include "span/links.h"
 
-/* Fills the hot list of `class`. Result: whether it holds a block now; false: no memory. */
+/* Takes the newest block off a hot list. NULL: there is none, or the program has written over the link that led there; then
+ * hkm_tiny_refill has more to say. */
+HKM_HOT struct hkm_block *hkm_tiny_pop(struct hkm_bin *bin)
+{
+	struct hkm_block *block = bin->head;
+#ifdef __x86_64__
+	__asm__("" : "+a"(block)); /* where malloc returns it: gcc would put the bin there, and need another instruction */
+#endif
+	if (HKM_UNLIKELY(!hkm_may_be_block(block)))
+		return NULL;
+	struct hkm_block *next = hkm_next(block);
+	bin->taken++;
+	bin->head = next;
+	__builtin_prefetch(next, 1); /* both its user and the next call here will want it: docs/design/hot-lists.md */
+	return block;
+}
+
+/* Pushes a block on a hot list. */
+HKM_HOT void hkm_tiny_push(struct hkm_bin *bin, struct hkm_block *block)
+{
+	hkm_link(block, bin->head);
+	/* In a child of fork the list is whole at whatever moment this thread was copied; no instruction. */
+	atomic_signal_fence(memory_order_release);
+	bin->head = block;
+}
+
+/* Blocks on the hot list of a class. By the heap's thread, or whoever holds its lock while it does not run. */
+size_t hkm_tiny_hot_length(const struct hkm_heap *heap, unsigned class);
+
+/* Fills the hot list of `class`, if it is empty. Result: whether it holds a block now; false: no memory. A list that the
+ * program has written to is reported, and given up: its blocks stay in use for ever. */
 bool hkm_tiny_refill(struct hkm_heap *heap, const struct hkm_policy *policy, unsigned class);
 
 /* Frees a block of a slab that `heap` owns, on the hot list or its slab. */
@@ -71,6 +102,44 @@ HKM_HOT bool hkm_tiny_starts_block(unsigned class, const void *pointer)
 	return hkm_tiny_divides((uintptr_t)pointer & (HKM_SLICE_SIZE - 1), shape->reciprocal, shape->capacity);
 }
 
+/* Whose list a block of the window may be on, if of any. relaxed: an entry is acted on only if it is of the heap that asks, which has
+ * stored it. */
+HKM_HOT struct hkm_bin *hkm_tiny_bin_at(const struct hkm_block *block)
+{
+	return atomic_load_explicit(&hkm_window.bins[hkm_slice_of(block)], memory_order_relaxed);
+}
+
+/* The bin whose list a link of the heap's may lead to, at the start of a block; NULL: the program has written over the link, or has
+ * freed the block twice, and its slab has gone meanwhile. */
+HKM_HOT struct hkm_bin *hkm_tiny_led_to(struct hkm_heap *heap, const struct hkm_block *block)
+{
+	if (HKM_UNLIKELY(!hkm_may_be_block(block)))
+		return NULL;
+	struct hkm_bin *bin = hkm_tiny_bin_at(block);
+	if (HKM_UNLIKELY(hkm_heap_of_bin(bin) != heap))
+		return NULL;
+	return HKM_LIKELY(hkm_tiny_starts_block((unsigned)(bin - heap->bins), block)) ? bin : NULL;
+}
+
+/* The same where the class is known, and the slab's descriptor is about to be touched: the slab. */
+HKM_HOT struct hkm_slab *hkm_tiny_slab_led_to(const struct hkm_bin *bin, const struct hkm_block *block)
+{
+	if (HKM_UNLIKELY(!hkm_may_be_block(block)))
+		return NULL;
+	struct hkm_slab *slab = &hkm_window.slabs[hkm_slice_of(block)];
+	return HKM_LIKELY(hkm_tiny_bin_at(block) == bin && hkm_tiny_is_block(slab, block)) ? slab : NULL;
+}
+
+/* Says what is wrong with a link that leads to `block`, which is not to be followed. */
+void hkm_tiny_report_link(const char *call, const struct hkm_block *block);
+
+/* The slab's freed list cannot be followed: what is on it counts as in use from now on. */
+void hkm_tiny_give_up_freed(struct hkm_heap *heap, struct hkm_slab *slab);
+
+/* Whether the program was never given the blocks on a hot list: they were carved, and none was freed since. Of the calling
+ * thread's heap. */
+bool hkm_tiny_is_fresh(const struct hkm_bin *bin);
+
 /* Takes over the policy's numbers. */
 void hkm_tiny_apply(struct hkm_heap *heap, const struct hkm_policy *policy);
 
@@ -118,7 +187,9 @@ void hkm_remote_repair(struct hkm_heap *heap);
  * for its thread or without one. */
 void hkm_remote_check(const struct hkm_heap *heap);
 
-/* Debug: asserts the invariants of all slabs and lists of a heap. */
+/* Debug: asserts the invariants of a heap's lists, and of the slabs on them (check.c). By the heap's thread, in
+ * its heap. The second one does so of all its slabs, which takes a walk through the window, and of their sums. */
 void hkm_tiny_check(const struct hkm_heap *heap);
+void hkm_tiny_check_all(const struct hkm_heap *heap);
 
 #endif

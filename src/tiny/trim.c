@@ -54,8 +54,25 @@ static void add_free_pages(const struct hkm_slab *slab, const uint64_t *map, str
 	}
 }
 
+/* Moves the slab's list into its map. What lies behind a link that the program has written over stays in use for ever. */
+static void map_freed(struct hkm_heap *heap, struct hkm_slab *slab)
+{
+	struct hkm_block *block = slab->freed;
+	for (; block != NULL && hkm_tiny_slab_led_to(&heap->bins[slab->class], block) == slab; block = hkm_next(block)) {
+		uint32_t offset = (uint32_t)((char *)block - hkm_slab_start(slab));
+		uint32_t index = offset / slab->block_size;
+		slab->free_map[index / 64] |= (uint64_t)1 << index % 64;
+		slab->mapped_free++;
+	}
+	slab->freed = NULL;
+	if (HKM_UNLIKELY(block != NULL)) {
+		hkm_tiny_give_up_freed(heap, slab);
+		hkm_tiny_report_link("malloc_trim", block);
+	}
+}
+
 /* The caller holds the lock of the slab's heap. Result: bytes given back. */
-static size_t trim_slab(struct hkm_slab *slab)
+static size_t trim_slab(struct hkm_heap *heap, struct hkm_slab *slab)
 {
 	struct pages pages;
 	size_t map_bytes = hkm_align_up(slab->capacity, 64) / 8;
@@ -65,13 +82,7 @@ static size_t trim_slab(struct hkm_slab *slab)
 		if (slab->free_map == NULL)
 			return 0;
 	}
-	for (struct hkm_block *block = slab->freed; block != NULL; block = block->next) {
-		uint32_t offset = (uint32_t)((char *)block - hkm_slab_start(slab));
-		uint32_t index = offset / slab->block_size;
-		slab->free_map[index / 64] |= (uint64_t)1 << index % 64;
-		slab->mapped_free++;
-	}
-	slab->freed = NULL;
+	map_freed(heap, slab);
 	add_free_pages(slab, slab->free_map, &pages);
 	if (slab->mapped_free == 0) {
 		hkm_meta_free(slab->free_map, map_bytes);
@@ -104,7 +115,7 @@ static void visit(struct hkm_slab *slab, void *context)
 	if (heap == NULL || !try_for_a_while(heap))
 		return;
 	if (owner_of(slab) == heap)
-		*bytes += trim_slab(slab);
+		*bytes += trim_slab(heap, slab);
 	hkm_heap_let_go(heap);
 }
 

@@ -160,6 +160,107 @@ static void realloc_freed_large(void) { wrong_realloc(freed(300000)); }
 static void realloc_freed_big(void) { wrong_realloc(freed(5 * MIB)); }
 static void realloc_interior_mid(void) { wrong_realloc(at(malloc(5000), 1600)); }
 static void realloc_interior_big(void) { wrong_realloc(at(malloc(9 * MIB), 4096)); }
+static void misaligned_tiny_by_8(void) { wrong_free(at(malloc(100), 8)); }
+static void misaligned_mid_by_8(void) { wrong_free(at(malloc(5000), 8)); }
+static void misaligned_realloc(void) { wrong_realloc(at(malloc(5000), 8)); }
+static void misaligned_realloc_tiny(void) { wrong_realloc(at(malloc(100), 8)); }
+
+/* The block behind one that was just given, which nobody has had yet: in a class that nobody else uses. */
+static void neighbour_tiny(void) { wrong_free(at(malloc(976), 1024 - 64)); }
+static void neighbour_mid(void) { wrong_free(at(malloc(7100), 7168)); }
+static void neighbour_8(void) { wrong_free(at(malloc(8), 8)); }
+
+/* Another thread frees a block of this one's, and then what is wrong: the pointer goes by the owner's slab. */
+static void *wrong_free_in_thread(void *pointer)
+{
+	wrong_free(pointer);
+	return NULL;
+}
+
+static void wrong_free_by_a_thread(void *pointer)
+{
+	pthread_t thread;
+
+	require(pthread_create(&thread, NULL, wrong_free_in_thread, pointer) == 0, "thread");
+	pthread_join(thread, NULL);
+}
+
+static void *free_twice_in_thread(void *block)
+{
+	free(block);
+	wrong_free(block);
+	return NULL;
+}
+
+static void interior_tiny_thread(void) { wrong_free_by_a_thread(at(malloc(256), 16)); }
+static void misaligned_tiny_thread(void) { wrong_free_by_a_thread(at(malloc(256), 8)); }
+static void misaligned_tiny_thread_by_4(void) { wrong_free_by_a_thread(at(malloc(256), 4)); }
+static void double_tiny_other_thread(void)
+{
+	pthread_t thread;
+
+	require(pthread_create(&thread, NULL, free_twice_in_thread, malloc(100)) == 0, "thread");
+	pthread_join(thread, NULL);
+}
+
+/* ---- Writes after free: "the pointer" is what is written over the first word ---- */
+
+#define WRITTEN 240 /* bytes; a class that nobody else uses */
+
+static void write_after_free(uintptr_t word)
+{
+	void *blocks[12], *newer;
+
+	for (size_t i = 0; i < 12; i++)
+		blocks[i] = malloc(WRITTEN);
+	for (size_t i = 0; i < 4; i++) /* the others are live: the slab stays */
+		free(blocks[i]);
+	newer = blocks[3];
+	announce((void *)word);
+	memcpy(opaque_pointer(newer), &word, sizeof word);
+	for (size_t i = 0; i < 4; i++) { /* one of them is what the word leads to, if anybody follows it */
+		unsigned char *block = malloc(WRITTEN);
+
+		require(block != NULL && ((uintptr_t)block & 15) == 0, "no block");
+		memset(block, 17, WRITTEN);
+	}
+}
+
+static void written_zero(void) { write_after_free(0); }
+static void written_number(void) { write_after_free(1000); }
+static void written_all_ones(void) { write_after_free(UINTPTR_MAX); }
+static void written_heap_pointer(void) { write_after_free((uintptr_t)malloc(100)); }
+static void written_class_pointer(void) { write_after_free((uintptr_t)malloc(WRITTEN)); }
+static void written_big_pointer(void) { write_after_free((uintptr_t)malloc(5 * MIB)); }
+static void written_static_pointer(void) { write_after_free((uintptr_t)static_bytes); }
+static void written_text(void) { write_after_free(0x4141414141414141u); }
+
+/* Eight bytes too many into a block whose neighbour behind it is free, and goes home when the thread ends. */
+static void *overflow_in_thread(void *unused)
+{
+	enum { COUNT = 30 };
+	char *blocks[COUNT];
+	uintptr_t word = 0x4242424242424242u;
+
+	for (size_t i = 0; i < COUNT; i++) {
+		blocks[i] = malloc(WRITTEN);
+		memset(blocks[i], 1, WRITTEN);
+	}
+	for (size_t i = 1; i < COUNT; i++)
+		free(blocks[i]);
+	announce((void *)word);
+	memcpy(opaque_pointer(blocks[COUNT - 2] + WRITTEN), &word, sizeof word);
+	return unused;
+}
+
+static void written_overflow(void)
+{
+	pthread_t thread;
+
+	require(pthread_create(&thread, NULL, overflow_in_thread, NULL) == 0, "thread");
+	pthread_join(thread, NULL);
+}
+
 static void nothing_wrong(void) { announce(NULL); }
 
 static const struct {
@@ -186,6 +287,26 @@ static const struct {
 	{ "misaligned-mid", misaligned_mid },
 	{ "misaligned-large", misaligned_large },
 	{ "misaligned-big", misaligned_big },
+	{ "misaligned-tiny-by-8", misaligned_tiny_by_8 },
+	{ "misaligned-mid-by-8", misaligned_mid_by_8 },
+	{ "misaligned-tiny-thread", misaligned_tiny_thread },
+	{ "misaligned-tiny-thread-by-4", misaligned_tiny_thread_by_4 },
+	{ "realloc-misaligned-mid", misaligned_realloc },
+	{ "realloc-misaligned-tiny", misaligned_realloc_tiny },
+	{ "neighbour-tiny", neighbour_tiny },
+	{ "neighbour-8", neighbour_8 },
+	{ "neighbour-mid", neighbour_mid },
+	{ "interior-tiny-thread", interior_tiny_thread },
+	{ "double-tiny-other-thread", double_tiny_other_thread },
+	{ "written-zero", written_zero },
+	{ "written-number", written_number },
+	{ "written-all-ones", written_all_ones },
+	{ "written-heap-pointer", written_heap_pointer },
+	{ "written-class-pointer", written_class_pointer },
+	{ "written-big-pointer", written_big_pointer },
+	{ "written-static-pointer", written_static_pointer },
+	{ "written-text", written_text },
+	{ "written-overflow", written_overflow },
 	{ "interior-tiny", interior_tiny },
 	{ "interior-tiny-1024", interior_tiny_1024 },
 	{ "not-yet-given-tiny", not_yet_given_tiny },

@@ -515,9 +515,9 @@ ISOLATED(the_child_of_a_fork_adopts_the_heaps_of_lost_threads)
 		const struct hkm_block *last = NULL;
 		uint32_t count = 0;
 
-		for (const struct hkm_block *block = outbox->first; block != NULL; block = block->next, count++)
+		for (const struct hkm_block *block = outbox->first; block != NULL; block = hkm_next(block), count++)
 			last = block;
-		require(outbox->blocks == count && outbox->last == last, "outbox %zu is not whole", i);
+		require(outbox->blocks == count && outbox->last == last && (outbox->bytes > 0) == (count > 0), "outbox %zu is not whole", i);
 	}
 	run_thread(free_blocks_as_own, &adopted);
 	require(adopted == lost, "the heap was not adopted");

@@ -17,7 +17,7 @@ static size_t length_of(const struct hkm_block *list)
 {
 	size_t length = 0;
 
-	for (; list != NULL; list = list->next)
+	for (; list != NULL; list = hkm_next(list))
 		length++;
 	return length;
 }
@@ -41,7 +41,7 @@ static size_t outbox_blocks(const struct hkm_heap *heap)
 static void check(struct hkm_heap *heap)
 {
 	hkm_heap_enter(heap);
-	hkm_tiny_check(heap);
+	hkm_tiny_check_all(heap);
 	hkm_heap_leave(heap);
 }
 
