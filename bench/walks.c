@@ -1,6 +1,7 @@
 /* walks.c - how long a malloc waits while another thread does what comes by all heaps and all memory:
  * walks HEAPS GIB. So many threads live at once, leave GIB of blocks that nobody has touched, and end; then one thread
- * allocates and frees, each call timed, while another trims, forks, asks for statistics, or is refused memory.
+ * allocates and frees, each call timed, while another trims, forks, asks for statistics, or is refused memory. Last, fork is
+ * timed among HEAPS threads that live; that alone if GIB is 0.
  */
 #include <malloc.h>
 #include <pthread.h>
@@ -137,10 +138,42 @@ static void measure(const char *name, void (*disturb)(void))
 	fflush(stdout);
 }
 
-int main(int argc, char **argv)
+static void *allocate_and_stay(void *argument)
 {
-	size_t heaps = argc > 1 ? strtoul(argv[1], NULL, 10) : 1000;
-	size_t gib = argc > 2 ? strtoul(argv[2], NULL, 10) : 8;
+	void *volatile block = malloc(100);
+	(void)block;
+	pthread_barrier_wait(&all_there);
+	pause();
+	return argument;
+}
+
+/* How long fork takes with so many threads, in the parent. */
+static void fork_among_threads(size_t count)
+{
+	pthread_t thread;
+	pthread_attr_t attributes;
+	double best = 1e12;
+	pthread_attr_init(&attributes);
+	pthread_attr_setstacksize(&attributes, STACK_BYTES);
+	pthread_barrier_init(&all_there, NULL, (unsigned)count + 1);
+	for (size_t i = 0; i < count; i++)
+		if (pthread_create(&thread, &attributes, allocate_and_stay, NULL) != 0)
+			return;
+	pthread_barrier_wait(&all_there);
+	for (size_t i = 0; i < REPEATS; i++) {
+		double start = now_us();
+		pid_t child = fork();
+		if (child == 0)
+			_exit(0);
+		double us = now_us() - start;
+		best = us < best ? us : best;
+		waitpid(child, NULL, 0);
+	}
+	printf("fork among %zu threads: %.0f us (best of %d)\n", count, best, REPEATS);
+}
+
+static void measure_all(size_t heaps, size_t gib)
+{
 	blocks_each = (gib << 30) / BLOCK_BYTES / heaps;
 	end_threads(heaps);
 	printf("%zu heaps, %zu GiB\n%-28s %12s %16s %10s\n", heaps, gib, "another thread", "longest us", "malloc waits us",
@@ -150,5 +183,15 @@ int main(int argc, char **argv)
 	measure("fork()", fork_once);
 	measure("mallinfo2()", ask);
 	measure("malloc(2^47), 1,000 times", be_refused);
-	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	size_t heaps = argc > 1 ? strtoul(argv[1], NULL, 10) : 1000;
+	size_t gib = argc > 2 ? strtoul(argv[2], NULL, 10) : 8;
+	if (gib > 0)
+		measure_all(heaps, gib);
+	fork_among_threads(heaps);
+	fflush(stdout);
+	_exit(0);
 }
