@@ -6,6 +6,7 @@
 #include "support.h"
 
 #include <errno.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -17,6 +18,7 @@
 #define MARK 4321
 #define INTERRUPTIONS 2000 /* by handlers that allocate */
 #define FORKS 300          /* by handlers that fork */
+#define JUMPS 2000         /* by handlers that do not return */
 
 static volatile sig_atomic_t handler_runs;
 
@@ -162,12 +164,58 @@ static void handlers_fork(void **state)
 	run_in_child(be_forked, NULL, 20);
 }
 
+/* ---- Handlers that do not return --------------------------------------------------------------- */
+
+static sigjmp_buf way_out;
+static volatile sig_atomic_t may_jump;
+
+static void jump_out(int signal_number)
+{
+	if (!may_jump)
+		return;
+	may_jump = 0;
+	handler_runs++;
+	siglongjmp(way_out, signal_number);
+}
+
+/* Whatever a call was doing when it was left: the next one has memory. What was left behind may be lost. */
+static void be_jumped_out_of(const void *argument)
+{
+	static void *blocks[2000];
+	static struct random_source random = { 3 };
+	timer_t timer = interrupt(jump_out, 500000);
+
+	(void)argument;
+	sigsetjmp(way_out, 1);
+	while (handler_runs < JUMPS) {
+		size_t at = random_between(&random, 0, 1999);
+		void *block = blocks[at];
+
+		may_jump = 1;
+		blocks[at] = NULL;
+		free(block);
+		block = malloc(random_between(&random, 1, at % 2 == 0 ? 1000 : 12000));
+		blocks[at] = block;
+		may_jump = 0;
+		require(block != NULL, "no memory after %d jumps", (int)handler_runs);
+		*(char *)block = 1;
+	}
+	timer_delete(timer);
+}
+
+static void handlers_jump_out_of_calls(void **state)
+{
+	(void)state;
+	run_in_child(be_jumped_out_of, NULL, 15);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(handlers_allocate_big_blocks),
 		cmocka_unit_test(handlers_allocate_during_realloc),
 		cmocka_unit_test(handlers_fork),
+		cmocka_unit_test(handlers_jump_out_of_calls),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
