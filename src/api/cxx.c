@@ -43,20 +43,28 @@ void own_delete_array(void *pointer) OWN(_ZdaPv);
 void own_delete_aligned(void *pointer, size_t alignment) OWN(_ZdlPvSt11align_val_t);
 void own_delete_array_aligned(void *pointer, size_t alignment) OWN(_ZdaPvSt11align_val_t);
 
+#define IS_OURS(name, own) \
+	(HKM_IS_OWN(name, own) || hkm_runtime_is_jump((const void *)(uintptr_t)(name), (const void *)(uintptr_t)(own)))
+
 static bool all_are_own(void)
 {
-	return HKM_IS_OWN(malloc, hkm_own_malloc) && HKM_IS_OWN(free, hkm_own_free) && HKM_IS_OWN(aligned_alloc, hkm_own_aligned_alloc) &&
-	       HKM_IS_OWN(_Znwm, own_new) && HKM_IS_OWN(_Znam, own_new_array) && HKM_IS_OWN(_ZnwmSt11align_val_t, own_new_aligned) &&
-	       HKM_IS_OWN(_ZnamSt11align_val_t, own_new_array_aligned) && HKM_IS_OWN(_ZdlPv, own_delete) &&
-	       HKM_IS_OWN(_ZdaPv, own_delete_array) && HKM_IS_OWN(_ZdlPvSt11align_val_t, own_delete_aligned) &&
-	       HKM_IS_OWN(_ZdaPvSt11align_val_t, own_delete_array_aligned);
+	return IS_OURS(malloc, hkm_own_malloc) && IS_OURS(free, hkm_own_free) && IS_OURS(aligned_alloc, hkm_own_aligned_alloc) &&
+	       IS_OURS(_Znwm, own_new) && IS_OURS(_Znam, own_new_array) && IS_OURS(_ZnwmSt11align_val_t, own_new_aligned) &&
+	       IS_OURS(_ZnamSt11align_val_t, own_new_array_aligned) && IS_OURS(_ZdlPv, own_delete) &&
+	       IS_OURS(_ZdaPv, own_delete_array) && IS_OURS(_ZdlPvSt11align_val_t, own_delete_aligned) &&
+	       IS_OURS(_ZdaPvSt11align_val_t, own_delete_array_aligned);
 }
 
-/* The names were bound before any code of ours ran. */
+/* The names were bound before any code of ours ran, and what was found stays so; relaxed: every writer stores the same. */
 HKM_SLOW bool hkm_operators_start(void)
 {
-	if (!all_are_own())
+	static _Atomic bool replaced;
+	if (atomic_load_explicit(&replaced, memory_order_relaxed))
 		return false;
+	if (!all_are_own()) {
+		atomic_store_explicit(&replaced, true, memory_order_relaxed);
+		return false;
+	}
 	hkm_heap_get(); /* the window is chosen */
 	if (hkm_window.base != HKM_NO_WINDOW) {
 		hkm_operators.window = hkm_window.base;

@@ -10,6 +10,7 @@
  */
 #include <dlfcn.h>
 #include <link.h>
+#include <string.h>
 
 #include "api/api.h"
 #include "api/runtime.h"
@@ -71,6 +72,31 @@ void *hkm_runtime_form(const char *name, const void *own, const void *site)
 	if (address == NULL || address == own)
 		address = dlsym(RTLD_NEXT, name); /* behind libhakmem.so */
 	return address != own ? address : NULL;
+}
+
+/* ---- Whose name it is ---------------------------------------------------------------------------------------- */
+
+static const struct link_map *object_of(const void *address)
+{
+	Dl_info info;
+	struct link_map *object = NULL;
+	return dladdr1(address, &info, (void **)&object, RTLD_DL_LINKMAP) != 0 ? object : NULL;
+}
+
+bool hkm_runtime_is_jump(const void *name, const void *own)
+{
+	Dl_info info;
+	ElfW(Sym) *symbol = NULL;
+	if (dladdr1 == NULL || dladdr1(name, &info, (void **)&symbol, RTLD_DL_SYMENT) == 0 || symbol == NULL)
+		return false;
+	const struct link_map *program = object_of(name), *ours = object_of(own);
+	if (symbol->st_shndx != SHN_UNDEF || program == NULL || ours == NULL)
+		return false;
+	/* The kernel's object has a name without a path. */
+	const struct link_map *next = program->l_next;
+	while (next != NULL && next != ours && strchr(next->l_name, '/') == NULL)
+		next = next->l_next;
+	return next == ours;
 }
 
 /* ---- What operator new does without memory --------------------------------------------------------------- */

@@ -3,7 +3,13 @@
 #ifndef HKM_RUNTIME_H
 #define HKM_RUNTIME_H
 
+#include <stdbool.h>
+
 typedef void (*hkm_new_handler)(void);
+
+/* Whether `name` is the jump of a program that is not position-independent, as it takes the address of the function, and it
+ * leads to `own`: nothing is between the program and HAKMEM. false where that is not known. */
+bool hkm_runtime_is_jump(const void *name, const void *own) __attribute__((visibility("hidden")));
 
 /* std::get_new_handler(); NULL: no handler is set, or there is no runtime. */
 hkm_new_handler hkm_runtime_new_handler(const void *site) __attribute__((visibility("hidden")));

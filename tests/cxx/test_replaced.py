@@ -205,6 +205,9 @@ class Replaced(unittest.TestCase):
         def check(kind, names):
             program = builder.link(kind, names, "-no-pie", main="fixed")
             yield "fixed", figures(program), figures(program, [settings.shared])
+            library = builder.link_library("NEXT", ["malloc", "free"])
+            exported = builder.link(kind, names, "-no-pie", "-rdynamic", main="fixed")
+            yield "in front", figures(exported, [library]), figures(exported, [library, settings.shared])
 
         self.compare(COMBINATIONS[:3], check)
 
