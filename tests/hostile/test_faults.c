@@ -438,6 +438,13 @@ static void mincore_is_refused(void **state)
 	fail_each_use(CALL_MINCORE, EAGAIN);
 }
 
+static void threads_have_no_keys(void **state)
+{
+	(void)state;
+	fail_each_use(CALL_KEY_CREATE, EAGAIN);
+	fail_each_use(CALL_SET_SPECIFIC, ENOMEM);
+}
+
 static void other_calls_are_refused(void **state)
 {
 	(void)state;
@@ -454,6 +461,7 @@ int main(int argument_count, char **arguments)
 		cmocka_unit_test(mremap_is_refused),
 		cmocka_unit_test(madvise_is_refused),
 		cmocka_unit_test(mincore_is_refused),
+		cmocka_unit_test(threads_have_no_keys),
 		cmocka_unit_test(other_calls_are_refused),
 	};
 
