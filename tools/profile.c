@@ -105,6 +105,8 @@ static void require_one_goal(const struct hkm_profile *profiles, char **files, u
 
 static void merge(const char *output, char **files, unsigned count)
 {
+	if (output != NULL && !hkm_os_may_create(output))
+		fail(EXIT_WRONG_USE, "%s: cannot be written", output);
 	struct hkm_profile merged, *profiles = calloc(count, sizeof *profiles);
 	char text[HKM_PROFILE_FILE_BYTES];
 	if (profiles == NULL)

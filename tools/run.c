@@ -8,6 +8,8 @@
 #include <unistd.h>
 
 #include "command.h"
+#include "core/text.h"
+#include "os/os.h"
 
 /* Where the library lies, seen from the directory of the installed command (CMAKE_INSTALL_LIBDIR). */
 #ifndef HAKMEM_LIBDIR
@@ -107,8 +109,32 @@ void set_path(const char *name, const char *path)
 
 /* ---- The program ----------------------------------------------------------------------------------- */
 
+/* Ends the command if a file that an option names cannot be used: the program might run for hours before that shows. */
+static void require_paths(void)
+{
+	static const char *const read[] = { "HAKMEM_PROFILE", "HAKMEM_SITES" };
+	static const char *const written[] = {
+		"HAKMEM_STATS_FILE", "HAKMEM_PROFILE_OUT", "HAKMEM_SITES_OUT", "HAKMEM_LEARN_LOG",
+	};
+	for (size_t i = 0; i < sizeof read / sizeof read[0]; i++) {
+		const char *path = getenv(read[i]);
+		if (path != NULL && path[0] != '\0' && access(path, R_OK) != 0)
+			fail(EXIT_WRONG_USE, "%s=%s: cannot be read: %s", read[i], path, strerror(errno));
+	}
+	for (size_t i = 0; i < sizeof written / sizeof written[0]; i++) {
+		const char *pattern = getenv(written[i]);
+		char path[PATH_MAX];
+		if (pattern == NULL || pattern[0] == '\0')
+			continue;
+		hkm_text_expand_path(pattern, path, sizeof path);
+		if (!hkm_os_may_create(path))
+			fail(EXIT_WRONG_USE, "%s=%s: cannot be written", written[i], pattern);
+	}
+}
+
 void become(char **program)
 {
+	require_paths();
 	preload(command_library());
 	execvp(program[0], program);
 	fail(errno == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE, "%s: %s", program[0], strerror(errno));

@@ -291,7 +291,8 @@ void hkm_stats_at_exit(void)
 		hkm_text_expand_path(hkm_options.stats_file, path, sizeof path);
 		descriptor = hkm_os_create(path);
 		if (descriptor < 0) {
-			hkm_warn("HAKMEM_STATS_FILE=%s: cannot be written", path);
+			if (!hkm_output_refused.stats_file)
+				hkm_warn("HAKMEM_STATS_FILE=%s: cannot be written", path);
 			return;
 		}
 	}

@@ -20,6 +20,7 @@ struct hkm_options hkm_options = {
 };
 
 bool hkm_option_given[HKM_OPTIONS];
+struct hkm_output_refused hkm_output_refused;
 
 static const char *variable(const char *name)
 {
@@ -192,6 +193,19 @@ static bool read_ratios(const char *environment, char *value, const char *form)
 	return true;
 }
 
+/* Whether there is a file to be written at exit and it cannot be; that is told now, before the program runs for hours. */
+static bool is_refused(const char *before, const char *pattern, const char *what)
+{
+	char path[HKM_OPTION_TEXT_BYTES + 32];
+	if (pattern[0] == '\0')
+		return false;
+	hkm_text_expand_path(pattern, path, sizeof path);
+	if (hkm_os_may_create(path))
+		return false;
+	hkm_warn("%s%s: %s", before, path, what);
+	return true;
+}
+
 void hkm_options_read(void)
 {
 	/* A program that runs with more rights than its caller takes no orders from the caller. */
@@ -213,4 +227,8 @@ void hkm_options_read(void)
 	bool reports = (hkm_options.stats != 0 && hkm_options.stats_file[0] == '\0') || hkm_options.explain == 1;
 	if (reports || hkm_options.sites_out[0] != '\0' || hkm_options.profile_out[0] != '\0')
 		hkm_os_keep_error();
+	if (hkm_options.stats != 0)
+		hkm_output_refused.stats_file = is_refused("HAKMEM_STATS_FILE=", hkm_options.stats_file, "cannot be written");
+	hkm_output_refused.profile_out = is_refused("", hkm_options.profile_out, "the profile cannot be written");
+	hkm_output_refused.sites_out = is_refused("", hkm_options.sites_out, "the rules cannot be written");
 }

@@ -36,6 +36,12 @@ enum hkm_option {
  * hkm_options_read, constant afterwards. */
 extern bool hkm_option_given[HKM_OPTIONS];
 
+/* Which files for the process's end could not be made at its start, which was told then. At the end they are tried all the
+ * same, as the program may have made their folders; it is not told twice. Written by hkm_options_read. */
+extern struct hkm_output_refused {
+	bool stats_file, profile_out, sites_out;
+} hkm_output_refused;
+
 /* Reads the environment. A value that is malformed or out of range gets one line on standard
  * error that names variable, value and range, and the default is used. */
 void hkm_options_read(void);

@@ -189,7 +189,7 @@ void hkm_profile_write_file(const struct hkm_profile *profile, const char *path)
 	char *buffer = hkm_os_map(buffer_bytes());
 	size_t length = buffer == NULL ? 0 : hkm_profile_write(profile, buffer, buffer_bytes());
 	HKM_ASSERT(length <= HKM_PROFILE_FILE_BYTES);
-	if (length == 0 || !hkm_os_write_file(path, buffer, length))
+	if ((length == 0 || !hkm_os_write_file(path, buffer, length)) && !hkm_output_refused.profile_out)
 		hkm_warn("%s: the profile cannot be written", path);
 	if (buffer != NULL)
 		hkm_os_unmap(buffer, buffer_bytes(), false);

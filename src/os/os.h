@@ -103,6 +103,11 @@ int hkm_os_kept_error(void);
 /* Opens a file for writing, emptied; -1 if refused, as a pipe is that nobody reads: here and below, writing waits for no
  * reader to come, but for one that is there to read. */
 int hkm_os_create(const char *path);
+
+/* Whether it seems that hkm_os_create would succeed, without opening anything: by the rights to the file, or to the folder
+ * that it would be made in. */
+bool hkm_os_may_create(const char *path);
+
 void hkm_os_close(int descriptor);
 
 /* Reads a file from its beginning, at most `size` bytes (any number) of it, without waiting for anybody to write it.

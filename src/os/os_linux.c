@@ -450,6 +450,28 @@ int hkm_os_create(const char *path)
 	return descriptor;
 }
 
+bool hkm_os_may_create(const char *path)
+{
+	int saved = errno;
+	struct stat found;
+	char folder[4096] = ".";
+	const char *slash = strrchr(path, '/');
+	bool may;
+	if (stat(path, &found) == 0) {
+		may = !S_ISDIR(found.st_mode) && access(path, W_OK) == 0;
+	} else {
+		size_t length = slash == NULL ? 0 : slash == path ? 1 : (size_t)(slash - path);
+		may = errno == ENOENT && length < sizeof folder;
+		if (may && length > 0) {
+			memcpy(folder, path, length);
+			folder[length] = '\0';
+		}
+		may = may && access(folder, W_OK | X_OK) == 0;
+	}
+	errno = saved;
+	return may;
+}
+
 void hkm_os_append(const char *path, const char *text, size_t length)
 {
 	int saved = errno;

@@ -233,7 +233,7 @@ static void write_rules(const char *path, char *buffer, struct hkm_modules *modu
 	look_at_the_living();
 	size_t length = hkm_samples_derive(state->list, state->count, state->clock, name_site, modules, buffer, OUT_BYTES);
 	state->count = 0; /* they are in another order now */
-	if (length >= OUT_BYTES || !hkm_os_write_file(path, buffer, length))
+	if ((length >= OUT_BYTES || !hkm_os_write_file(path, buffer, length)) && !hkm_output_refused.sites_out)
 		hkm_warn("%s: the rules cannot be written", path);
 }
 
