@@ -17,7 +17,7 @@
 /* Any pointer that is none of an aligned one into a slice with metadata cannot be a block of the window's. Nor can NULL. */
 static inline bool hkm_may_be_block(const void *pointer)
 {
-	return !hkm_is_beyond((uintptr_t)pointer - hkm_window.base);
+	return !hkm_is_beyond((uintptr_t)pointer - hkm_window_base());
 }
 
 /* The next block of the list, NULL: the last one; or, if the program has written there, anything. */

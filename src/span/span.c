@@ -254,7 +254,7 @@ void hkm_span_start(void)
 	hkm_window.states_origin = (uintptr_t)hkm_window.states - (((uintptr_t)start + metadata) >> 10);
 	hkm_window.bins = (_Atomic(struct hkm_bin *) *)(hkm_window.states + (slices << HKM_SLICE_SHIFT >> 10));
 	window.superslabs = (struct superslab *)(hkm_window.bins + slices);
-	hkm_window.base = (uintptr_t)start + metadata;
+	__atomic_store_n(&hkm_window.base, (uintptr_t)start + metadata, __ATOMIC_RELAXED); /* hkm_window_base */
 	hkm_window.link_key = (__builtin_bswap64(hkm_os_random()) & ~(uintptr_t)7) | HKM_LINK_TAG;
 }
 

@@ -86,6 +86,23 @@ struct hkm_window {
 };
 extern struct hkm_window hkm_window __attribute__((visibility("hidden")));
 
+/* The window's base. A thread that has no heap yet may ask for it, with a NULL in hand, while another one sets it: NULL is beyond from
+ * either value. An atomic load would be an instruction of its own, so only ThreadSanitizer sees one. */
+static inline uintptr_t hkm_window_base(void)
+{
+#if defined(__SANITIZE_THREAD__)
+	return __atomic_load_n(&hkm_window.base, __ATOMIC_RELAXED);
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+	return __atomic_load_n(&hkm_window.base, __ATOMIC_RELAXED);
+#else
+	return hkm_window.base;
+#endif
+#else
+	return hkm_window.base;
+#endif
+}
+
 /* Whether `offset`, of a pointer from the base on, is none of an aligned pointer into a slice with metadata. There are 2^n
  * bytes of such slices, so one mask has the bits above and the three below that an aligned pointer has not. */
 static inline bool hkm_is_beyond(uintptr_t offset)
