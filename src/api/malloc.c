@@ -27,19 +27,33 @@ static void *allocate_tiny(struct hkm_heap *heap, size_t size)
 	return block;
 }
 
-static void *allocate_big(struct hkm_heap *heap, size_t size, size_t alignment, hkm_hints hints, bool *zeroed)
+/* Every call of L2 that allocates, frees or resizes goes in and out by these two: each of them looks at the clock, and what
+ * it leaves in the cache is given back in time. */
+static const struct hkm_policy *enter_big(struct hkm_heap *heap)
 {
 	const struct hkm_policy *policy = hkm_heap_enter(heap);
 	if (HKM_UNLIKELY(heap->metered))
 		hkm_meter_exact(&heap->meter);
 	hkm_heap_poll_entered(heap, policy);
-	size_t fresh;
-	void *block = hkm_big_alloc_hinted(policy, size, alignment, hints, &fresh);
-	*zeroed = fresh >= size;
-	size_t dirty = fresh > 0 ? hkm_span_dirty() : 0;
-	if (dirty > 0) /* as much that lies idle below goes */
-		hkm_span_purge(0, dirty > fresh ? dirty - fresh : 0);
+	return policy;
+}
+
+static void leave_big(struct hkm_heap *heap)
+{
 	hkm_heap_leave(heap);
+	if (hkm_big_cached() != 0)
+		hkm_heap_expect_tick(heap);
+}
+
+static void *allocate_big(struct hkm_heap *heap, size_t size, size_t alignment, hkm_hints hints, size_t *dirty)
+{
+	const struct hkm_policy *policy = enter_big(heap);
+	void *block = hkm_big_alloc_hinted(policy, size, alignment, hints, dirty);
+	size_t fresh = block != NULL ? size - hkm_min(size, *dirty) : 0;
+	size_t idle = fresh > 0 ? hkm_span_dirty() : 0;
+	if (idle > 0) /* as much that lies idle below goes */
+		hkm_span_purge(0, idle > fresh ? idle - fresh : 0);
+	leave_big(heap);
 	return block;
 }
 
@@ -49,19 +63,21 @@ static bool is_for_big(size_t size, size_t alignment)
 }
 
 /* One try, in the layer for the size. */
-static void *allocate_once(struct hkm_heap *heap, size_t size, size_t alignment, bool *zeroed)
+static void *allocate_once(struct hkm_heap *heap, size_t size, size_t alignment, size_t *dirty)
 {
-	*zeroed = false;
+	*dirty = size;
 	if (size <= HKM_TINY_MAX && alignment <= 16)
 		return allocate_tiny(heap, size);
 	if (is_for_big(size, alignment))
-		return allocate_big(heap, size, alignment, 0, zeroed);
-	if (alignment <= 16)
-		return hkm_ace_alloc(heap, size, zeroed);
-	if (alignment <= HKM_SLICE_SIZE)
-		return hkm_ace_alloc_aligned(heap, size, alignment, zeroed);
-	void *block = hkm_ace_alloc_apart(heap, size, alignment, zeroed);
-	return block != NULL ? block : allocate_big(heap, size, alignment, 0, zeroed);
+		return allocate_big(heap, size, alignment, 0, dirty);
+	bool zeroed = false;
+	void *block = alignment <= 16		? hkm_ace_alloc(heap, size, &zeroed) :
+		      alignment <= HKM_SLICE_SIZE ? hkm_ace_alloc_aligned(heap, size, alignment, &zeroed) :
+						    hkm_ace_alloc_apart(heap, size, alignment, &zeroed);
+	if (block == NULL && alignment > HKM_SLICE_SIZE)
+		return allocate_big(heap, size, alignment, 0, dirty);
+	*dirty = zeroed ? 0 : size;
+	return block;
 }
 
 /* ---- Call sites: while rules are loaded, or blocks sampled, every allocation comes by here ---- */
@@ -86,9 +102,9 @@ static hkm_hints hints_for(struct hkm_heap *heap, size_t size, const void *site)
 	return hints;
 }
 
-static void *allocate_sampled(struct hkm_heap *heap, size_t size, size_t alignment, hkm_hints hints, bool *zeroed)
+static void *allocate_sampled(struct hkm_heap *heap, size_t size, size_t alignment, hkm_hints hints, size_t *dirty)
 {
-	void *block = allocate_big(heap, size, alignment, hints, zeroed);
+	void *block = allocate_big(heap, size, alignment, hints, dirty);
 	hkm_heap_guard(heap, true);
 	hkm_samples_born(hints, block);
 	hkm_heap_guard(heap, false);
@@ -96,18 +112,18 @@ static void *allocate_sampled(struct hkm_heap *heap, size_t size, size_t alignme
 }
 
 /* A block as the hints want it; NULL: they say nothing for this size, or there is no memory for it. */
-HKM_SLOW static void *allocate_hinted(struct hkm_heap *heap, size_t size, size_t alignment, hkm_hints hints, bool *zeroed)
+HKM_SLOW static void *allocate_hinted(struct hkm_heap *heap, size_t size, size_t alignment, hkm_hints hints, size_t *dirty)
 {
 	if ((hints & HKM_HINT_SAMPLED) != 0)
-		return allocate_sampled(heap, size, alignment, hints, zeroed);
+		return allocate_sampled(heap, size, alignment, hints, dirty);
 	if (size <= HKM_TINY_MAX && alignment <= 16)
 		return (hints & HKM_HINT_LONG_LIVED) != 0 ? hkm_heap_alloc_long_lived(heap, size) : NULL;
 	if (is_for_big(size, alignment) || (size > HKM_TINY_MAX && (hints & (HKM_HINT_BIG | HKM_HINT_NO_CACHE)) != 0))
-		return allocate_big(heap, size, alignment, hints, zeroed);
+		return allocate_big(heap, size, alignment, hints, dirty);
 	if (size <= HKM_MID_MAX || (hints & HKM_HINT_POPULATE) == 0)
 		return NULL;
-	void *block = allocate_once(heap, size, alignment, zeroed);
-	if (block != NULL && *zeroed) /* fresh, and a span of its own */
+	void *block = allocate_once(heap, size, alignment, dirty);
+	if (block != NULL && *dirty == 0) /* fresh, and a span of its own */
 		hkm_os_populate(block, hkm_align_up(size, hkm_os_page_size()));
 	return block;
 }
@@ -115,17 +131,17 @@ HKM_SLOW static void *allocate_hinted(struct hkm_heap *heap, size_t size, size_t
 /* ---- Any size ---- */
 
 /* The heap is not in a slow path. */
-static void *allocate_from(struct hkm_heap *heap, size_t size, size_t alignment, hkm_hints hints, bool *zeroed)
+static void *allocate_from(struct hkm_heap *heap, size_t size, size_t alignment, hkm_hints hints, size_t *dirty)
 {
 	void *block = NULL;
-	*zeroed = false;
+	*dirty = size;
 	if (HKM_UNLIKELY(hints != 0))
-		block = allocate_hinted(heap, size, alignment, hints, zeroed);
+		block = allocate_hinted(heap, size, alignment, hints, dirty);
 	if (HKM_LIKELY(block == NULL))
-		block = allocate_once(heap, size, alignment, zeroed);
+		block = allocate_once(heap, size, alignment, dirty);
 	/* No memory: what lies idle anywhere in the process goes first, if that could help. */
 	if (HKM_UNLIKELY(block == NULL) && hkm_heap_reclaim(size))
-		block = allocate_once(heap, size, alignment, zeroed);
+		block = allocate_once(heap, size, alignment, dirty);
 	hkm_free_deferred(heap);
 	return block;
 }
@@ -136,10 +152,10 @@ HKM_SLOW static struct hkm_heap *other_heap(struct hkm_heap *heap)
 	return heap != NULL ? hkm_heap_escape(heap, hkm_reserve_is_crowded()) : NULL;
 }
 
-static void *allocate(size_t size, size_t alignment, bool *zeroed, const void *site)
+static void *allocate(size_t size, size_t alignment, size_t *dirty, const void *site)
 {
 	void *block = NULL;
-	*zeroed = false;
+	*dirty = size;
 	if (HKM_LIKELY(size <= PTRDIFF_MAX - HKM_HEAP_ALIGNMENT)) {
 		struct hkm_heap *heap = hkm_heap_get();
 		if (HKM_UNLIKELY(heap == NULL || !heap->enterable))
@@ -148,7 +164,7 @@ static void *allocate(size_t size, size_t alignment, bool *zeroed, const void *s
 			block = hkm_reserve_alloc(size, alignment);
 		} else {
 			hkm_hints hints = HKM_UNLIKELY(hkm_sites.in_use) ? hints_for(heap, size, site) : 0;
-			block = allocate_from(heap, size, alignment, hints, zeroed);
+			block = allocate_from(heap, size, alignment, hints, dirty);
 		}
 	}
 	if (HKM_UNLIKELY(block == NULL))
@@ -158,8 +174,8 @@ static void *allocate(size_t size, size_t alignment, bool *zeroed, const void *s
 
 HKM_SLOW static void *allocate_slow(size_t size, const void *site)
 {
-	bool zeroed;
-	return allocate(size, 16, &zeroed, site);
+	size_t dirty;
+	return allocate(size, 16, &dirty, site);
 }
 
 /* While call sites are of interest, for a site of which it is known that no rule is for it: what is done otherwise. */
@@ -204,7 +220,7 @@ void *hkm_malloc_slow(size_t size, const void *site)
 
 void *hkm_allocate_aligned(size_t size, size_t alignment, const void *site)
 {
-	bool zeroed;
+	size_t dirty;
 	if (HKM_UNLIKELY(alignment > PTRDIFF_MAX || size > PTRDIFF_MAX - alignment)) {
 		errno = ENOMEM;
 		return NULL;
@@ -224,7 +240,7 @@ void *hkm_allocate_aligned(size_t size, size_t alignment, const void *site)
 		if (HKM_LIKELY(block != NULL))
 			return block;
 	}
-	return allocate(size, alignment, &zeroed, site);
+	return allocate(size, alignment, &dirty, site);
 }
 
 /* ---- Free -------------------------------------------------------------------------------------------- */
@@ -252,13 +268,8 @@ static bool free_big(struct hkm_heap *heap, void *pointer)
 {
 	bool found;
 	if (heap != NULL) {
-		const struct hkm_policy *policy = hkm_heap_enter(heap);
-		if (HKM_UNLIKELY(heap->metered))
-			hkm_meter_exact(&heap->meter);
-		hkm_heap_poll_entered(heap, policy);
-		found = hkm_big_free(policy, pointer);
-		hkm_heap_leave(heap);
-		hkm_heap_expect_tick(heap);
+		found = hkm_big_free(enter_big(heap), pointer);
+		leave_big(heap);
 	} else {
 		found = hkm_big_free(hkm_guest_enter(), pointer);
 		hkm_guest_leave();
@@ -422,10 +433,12 @@ void *hkm_calloc_at(size_t count, size_t size, const void *site)
 		errno = ENOMEM;
 		return NULL;
 	}
-	bool zeroed = false;
-	void *block = bytes <= HKM_TINY_MAX ? hkm_fast_malloc_at(bytes, site) : allocate(bytes, 16, &zeroed, site);
-	if (block != NULL && !zeroed)
-		memset(block, 0, bytes);
+	size_t dirty = bytes;
+	void *block = bytes <= HKM_TINY_MAX ? hkm_fast_malloc_at(bytes, site) : allocate(bytes, 16, &dirty, site);
+	if (block != NULL && dirty >= HKM_LARGE_MAX) /* pages of its own */
+		hkm_os_clear(block, hkm_min(dirty, bytes));
+	else if (block != NULL)
+		memset(block, 0, hkm_min(dirty, bytes));
 	HKM_ASSERT(block == NULL || hkm_os_reads_as_zero(block, bytes));
 	return block;
 }
@@ -481,19 +494,17 @@ static void *resize_in_place(void *pointer, size_t usable, size_t size)
 	if (slab != NULL) {
 		if (slab->kind < HKM_KIND_LARGE)
 			return NULL;
-		hkm_heap_enter(heap);
+		hkm_heap_poll_entered(heap, hkm_heap_enter(heap));
 		bool resized = hkm_ace_resize(slab, pointer, size);
 		hkm_heap_leave(heap);
+		hkm_heap_expect_tick(heap); /* the slices that it has given up */
 		hkm_free_deferred(heap);
 		return resized ? pointer : NULL;
 	}
 	if (size < HKM_LARGE_MAX)
 		return NULL;
-	const struct hkm_policy *policy = hkm_heap_enter(heap);
-	if (HKM_UNLIKELY(heap->metered))
-		hkm_meter_exact(&heap->meter);
-	void *moved = hkm_big_resize(policy, pointer, size);
-	hkm_heap_leave(heap);
+	void *moved = hkm_big_resize(enter_big(heap), pointer, size);
+	leave_big(heap);
 	hkm_free_deferred(heap);
 	return moved;
 }

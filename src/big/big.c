@@ -1,344 +1,88 @@
-/* big.c - see big.h. */
+/* big.c - L2: blocks of whole pages come, go and change their size; see big.h. */
 #include "big/big.h"
 
-#include "core/meta.h"
+#include "big/cache.h"
 #include "os/os.h"
 #include "sites/samples.h"
 
-#define HASH_BUCKETS 4096u
-#define SMALLEST_LOG 12u                             /* alignment alone can make a small block Big */
-#define LARGEST ((size_t)1 << 47)                    /* more than there are addresses */
-#define DOUBTFUL ((size_t)16 << 20)                  /* the system is asked whether it has so much, before room is made for it */
-#define SIZE_BUCKETS ((48u - SMALLEST_LOG) * 8u)
+#define LARGEST ((size_t)1 << 47) /* more than there are addresses */
 #define HUGE_PAGE ((size_t)2 << 20)
-#define SMALLEST_REST ((size_t)64 << 10)             /* shorter remainders are not worth keeping apart */
-#define RELEASES 32u                                 /* ranges unmapped in one go */
-#define UNNEEDED_DELAYS 10u                          /* what nobody has needed for so many delays is given back, */
-#define UNNEEDED_LEAST_MS 250u                       /* or for so long, if that is longer */
-#define ROOM_SHARE 4u                                /* fresh memory leaves a quarter of what is live in the cache */
-
-/* A range of whole pages: a live block, or free memory that is kept. */
-struct range {
-	char *start;
-	size_t size;                 /* bytes */
-	struct range *start_next;    /* hash by start: registry or kept_starts */
-	struct range *end_next;      /* hash by end: kept_ends, while kept */
-	struct range *next, *prev;   /* size bucket, while kept */
-	struct range *newer, *older; /* queue by age, while kept */
-	uint64_t kept_since_ms;
-	hkm_hints hints;             /* of the call that allocated it, while live */
-};
+#define ROOM_SHARE 4u             /* fresh memory leaves a quarter of what is live in the cache */
+#define CHECK_EVERY 32u           /* calls, in the debug build; fewer if there are many ranges */
 
 struct hkm_lock hkm_big_lock;
 
-/* All guarded by hkm_big_lock; the counters are read by anyone. */
-static struct range *registry[HASH_BUCKETS];    /* live blocks by start */
-static struct range *kept_starts[HASH_BUCKETS]; /* kept ranges by start */
-static struct range *kept_ends[HASH_BUCKETS];   /* kept ranges by end */
-static struct range *kept[SIZE_BUCKETS];
-static uint64_t kept_bits[(SIZE_BUCKETS + 63) / 64]; /* bit per bucket that is not empty */
-static struct range *oldest, *newest;
-static hkm_counter live_bytes, live_count, kept_bytes, kept_count, hits, misses, remaps, purged_bytes, huge_bytes,
-	probed_bytes, probe_ns;
-struct hkm_regret hkm_big_aged, hkm_big_surplus;
+/* Written under hkm_big_lock, read by anyone. */
+static hkm_counter live_bytes, live_count, hits, misses, remaps, huge_bytes, probed_bytes, probe_ns;
 static _Atomic size_t refused_at; /* bytes live and kept when the system refused a mapping; 0: it did not refuse the last one. Relaxed: a value
 				   * of its own */
-static size_t lowest_kept; /* fewest bytes kept since then: so many were not needed */
-static uint64_t lowest_since_ms;
 
-/* ---- Hash tables ---------------------------------------------------------------------------------- */
+/* ---- Live blocks (the caller holds the lock) ------------------------------------------------------------- */
 
-static size_t hash(const void *address)
+/* Makes a range, which stands in the order by address, a block. */
+static void live_add(struct hkm_big_range *range)
 {
-	return ((uintptr_t)address >> 12) * 0x9E3779B97F4A7C15u >> 52;
-}
-
-static void starts_insert(struct range **table, struct range *range)
-{
-	struct range **slot = &table[hash(range->start)];
-	range->start_next = *slot;
-	*slot = range;
-}
-
-static void starts_remove(struct range **table, struct range *range)
-{
-	struct range **link = &table[hash(range->start)];
-	while (*link != range)
-		link = &(*link)->start_next;
-	*link = range->start_next;
-}
-
-static struct range *starts_find(struct range **table, const void *start)
-{
-	struct range *range = table[hash(start)];
-	while (range != NULL && range->start != start)
-		range = range->start_next;
-	return range;
-}
-
-static void ends_insert(struct range *range)
-{
-	struct range **slot = &kept_ends[hash(range->start + range->size)];
-	range->end_next = *slot;
-	*slot = range;
-}
-
-static void ends_remove(struct range *range)
-{
-	struct range **link = &kept_ends[hash(range->start + range->size)];
-	while (*link != range)
-		link = &(*link)->end_next;
-	*link = range->end_next;
-}
-
-static struct range *ends_find(const char *end)
-{
-	struct range *range = kept_ends[hash(end)];
-	while (range != NULL && range->start + range->size != end)
-		range = range->end_next;
-	return range;
-}
-
-static void live_insert(struct range *range)
-{
-	starts_insert(registry, range);
+	range->state = HKM_RANGE_LIVE;
 	hkm_count(&live_bytes, range->size);
 	hkm_count(&live_count, 1);
 }
 
-static void live_remove(struct range *range)
+static void live_remove(struct hkm_big_range *range)
 {
-	starts_remove(registry, range);
+	range->state = HKM_RANGE_BUSY;
 	hkm_count(&live_bytes, 0 - (uint64_t)range->size);
 	hkm_count(&live_count, (uint64_t)-1);
 }
 
-/* ---- Cache ---------------------------------------------------------------------------------------- */
-
-static unsigned size_bucket(size_t size)
+static struct hkm_big_range *live_find(const void *start)
 {
-	unsigned log = hkm_log2(size);
-	return (log - SMALLEST_LOG) * 8 + (unsigned)(size >> (log - 3) & 7);
+	struct hkm_big_range *range = hkm_range_at(start);
+	return range != NULL && range->state == HKM_RANGE_LIVE ? range : NULL;
 }
 
-static void kept_insert(struct range *range)
+/* Takes a range that is neither live nor kept out of the order by address: its addresses are about to be given up. */
+static void take_out(struct hkm_big_range *range)
 {
-	unsigned bucket = size_bucket(range->size);
-	range->prev = NULL;
-	range->next = kept[bucket];
-	if (range->next != NULL)
-		range->next->prev = range;
-	kept[bucket] = range;
-	kept_bits[bucket / 64] |= (uint64_t)1 << bucket % 64;
-	/* A range that was cut off another is as old as that was. */
-	struct range *newer = NULL, *older = newest;
-	while (older != NULL && older->kept_since_ms > range->kept_since_ms) {
-		newer = older;
-		older = older->older;
-	}
-	range->newer = newer;
-	range->older = older;
-	*(newer != NULL ? &newer->older : &newest) = range;
-	*(older != NULL ? &older->newer : &oldest) = range;
-	starts_insert(kept_starts, range);
-	ends_insert(range);
-	hkm_count(&kept_bytes, range->size);
-	hkm_count(&kept_count, 1);
+	hkm_ranges_remove(HKM_BY_START, range);
+	range->state = HKM_RANGE_OUT;
 }
 
-static void kept_remove(struct range *range)
+static void put_in(struct hkm_big_range *range)
 {
-	unsigned bucket = size_bucket(range->size);
-	if (range->prev != NULL)
-		range->prev->next = range->next;
-	else
-		kept[bucket] = range->next;
-	if (range->next != NULL)
-		range->next->prev = range->prev;
-	if (kept[bucket] == NULL)
-		kept_bits[bucket / 64] &= ~((uint64_t)1 << bucket % 64);
-	if (range->newer != NULL)
-		range->newer->older = range->older;
-	else
-		newest = range->older;
-	if (range->older != NULL)
-		range->older->newer = range->newer;
-	else
-		oldest = range->newer;
-	starts_remove(kept_starts, range);
-	ends_remove(range);
-	hkm_count(&kept_bytes, 0 - (uint64_t)range->size);
-	hkm_count(&kept_count, (uint64_t)-1);
+	hkm_ranges_insert(HKM_BY_START, range);
+	range->state = HKM_RANGE_BUSY;
 }
 
-/* Keeps a free range, together with the kept ones that it touches; its age counts for all. */
-static void keep(struct range *range)
+/* ---- The one way out -------------------------------------------------------------------------------------- */
+
+/* Where the system has refused memory, half of what there was then is left to others: the program's own mappings, the
+ * stack of a new thread. */
+static size_t most_kept(const struct hkm_policy *policy)
 {
-	struct range *before = ends_find(range->start);
-	struct range *behind = starts_find(kept_starts, range->start + range->size);
-	if (before != NULL) {
-		kept_remove(before);
-		range->start = before->start;
-		range->size += before->size;
-		hkm_meta_free(before, sizeof *before);
-	}
-	if (behind != NULL) {
-		kept_remove(behind);
-		range->size += behind->size;
-		hkm_meta_free(behind, sizeof *behind);
-	}
-	kept_insert(range);
+	size_t refused = atomic_load_explicit(&refused_at, memory_order_relaxed);
+	return hkm_min(policy->big_cache_bytes, refused != 0 ? refused / 2 : SIZE_MAX);
 }
 
-/* Cuts a range that is on no list down to `size` bytes and keeps the rest; a rest that is too short, or for which
- * there is no structure, stays with it. */
-static void cut(struct range *range, size_t size)
+/* Every call that may have changed the cache ends with it: no way of freeing memory is beside the bound. */
+static void settle(const struct hkm_policy *policy)
 {
-	if (range->size < size + SMALLEST_REST)
-		return;
-	struct range *rest = hkm_meta_alloc(sizeof *rest);
-	if (rest == NULL)
-		return;
-	rest->start = range->start + size;
-	rest->size = range->size - size;
-	rest->kept_since_ms = range->kept_since_ms;
-	range->size = size;
-	keep(rest);
+	static _Atomic unsigned calls;
+	hkm_cache_settle(most_kept(policy));
+	size_t every = hkm_max(CHECK_EVERY, hkm_counted(&live_count) + hkm_counted(&hkm_cache_ranges));
+	if (HAKMEM_DEBUG && atomic_fetch_add_explicit(&calls, 1, memory_order_relaxed) % every == 0)
+		hkm_big_check();
 }
 
-/* The lowest bucket from `bucket` on that is not empty; SIZE_BUCKETS: none. */
-static unsigned next_bucket(unsigned bucket)
-{
-	for (unsigned word = bucket / 64; word < sizeof kept_bits / sizeof kept_bits[0]; word++) {
-		uint64_t bits = kept_bits[word];
-		if (word == bucket / 64)
-			bits &= UINT64_MAX << bucket % 64;
-		if (bits != 0)
-			return word * 64 + (unsigned)__builtin_ctzl(bits);
-	}
-	return SIZE_BUCKETS;
-}
-
-/* The best fit among the kept ranges that start at a multiple of `alignment`. */
-static struct range *find_fitting(size_t size, size_t alignment)
-{
-	for (unsigned bucket = next_bucket(size_bucket(size)); bucket < SIZE_BUCKETS; bucket = next_bucket(bucket + 1)) {
-		struct range *best = NULL;
-		for (struct range *range = kept[bucket]; range != NULL; range = range->next)
-			if (range->size >= size && ((uintptr_t)range->start & (alignment - 1)) == 0 &&
-			    (best == NULL || range->size < best->size))
-				best = range;
-		if (best != NULL)
-			return best;
-	}
-	return NULL;
-}
-
-/* A kept range of the highest bucket below that of `size`. */
-static struct range *find_smaller(size_t size)
-{
-	for (unsigned bucket = size_bucket(size); bucket-- > 0;) {
-		if (bucket % 64 == 63 && kept_bits[bucket / 64] == 0)
-			bucket -= 63;
-		else if ((kept_bits[bucket / 64] >> bucket % 64 & 1) != 0)
-			return kept[bucket];
-	}
-	return NULL;
-}
-
-/* ---- Purging ----------------------------------------------------------------------------------------- */
-
-/* Takes the next range to be given back off the cache: all of one that is due, of one that is only too much no more
- * than that; NULL: none. */
-static struct range *take_for_purge(uint64_t before_ms, size_t keep_bytes, bool *is_due)
-{
-	struct range *range = oldest;
-	size_t cached = hkm_counted(&kept_bytes);
-	if (range == NULL)
-		return NULL;
-	bool due = range->kept_since_ms < before_ms;
-	*is_due = due;
-	if (!due && cached <= keep_bytes)
-		return NULL;
-	kept_remove(range);
-	if (!due && range->size > cached - keep_bytes)
-		cut(range, hkm_align_up(cached - keep_bytes, SMALLEST_REST));
-	return range;
-}
-
-/* The cache has become smaller. */
-static void note_lowest(void)
-{
-	lowest_kept = hkm_min(lowest_kept, hkm_counted(&kept_bytes));
-}
-
-/* A block that comes and goes joins what is kept beside it, and makes all of it young again. So the least that was kept for
- * some delays' time, which nobody has needed, goes as well. Result: the bytes to be kept; SIZE_MAX: that time is not over. */
-static size_t needed_bytes(uint64_t now_ms)
-{
-	if (now_ms - lowest_since_ms < hkm_max(UNNEEDED_DELAYS * hkm_regret_delay_ms(), UNNEEDED_LEAST_MS))
-		return SIZE_MAX;
-	size_t unneeded = lowest_kept;
-	lowest_since_ms = now_ms;
-	lowest_kept = hkm_counted(&kept_bytes);
-	return lowest_kept - unneeded;
-}
-
-/* `size` bytes are given back: because of their age, or because there are more than `limited` says there may be. */
-static void note_purge(size_t size, bool aged, bool limited, uint64_t now_ms)
-{
-	if (aged)
-		hkm_regret_give(&hkm_big_aged, size, now_ms, now_ms + 3 * hkm_regret_delay_ms());
-	else if (limited)
-		hkm_regret_give(&hkm_big_surplus, size, now_ms, now_ms + hkm_regret_delay_ms());
-}
-
-/* `limited`: keep_bytes is the policy's limit, and not what room must be made for. */
-static size_t purge(uint64_t before_ms, size_t keep_bytes, bool limited)
-{
-	size_t bytes = 0;
-	bool aged;
-	if (hkm_counted(&kept_count) == 0)
-		return 0;
-	uint64_t now_ms = hkm_os_now_ms();
-	for (;;) {
-		struct range *released[RELEASES];
-		unsigned count = 0;
-		hkm_lock_acquire(&hkm_big_lock);
-		if (before_ms != 0 && before_ms <= now_ms)
-			keep_bytes = hkm_min(keep_bytes, needed_bytes(now_ms));
-		while (count < RELEASES && (released[count] = take_for_purge(before_ms, keep_bytes, &aged)) != NULL) {
-			if (before_ms <= now_ms)
-				note_purge(released[count]->size, aged || before_ms != 0, limited, now_ms);
-			hkm_count(&purged_bytes, released[count++]->size);
-		}
-		note_lowest();
-		hkm_lock_release(&hkm_big_lock);
-		for (unsigned i = 0; i < count; i++) {
-			bytes += released[i]->size;
-			hkm_os_unmap(released[i]->start, released[i]->size, false);
-			hkm_meta_free(released[i], sizeof *released[i]);
-		}
-		if (count < RELEASES)
-			return bytes;
-	}
-}
-
-size_t hkm_big_purge(uint64_t before_ms, size_t keep_bytes)
-{
-	return purge(before_ms, keep_bytes, false);
-}
+/* ---- Allocation ---------------------------------------------------------------------------------------- */
 
 /* `growth` bytes of fresh memory are about to be used: as much of the cache's oldest goes, but for what blocks of
  * changing sizes need in order to find a fit. */
 static void make_room(size_t growth)
 {
-	size_t cached = hkm_counted(&kept_bytes), left = hkm_counted(&live_bytes) / ROOM_SHARE;
+	size_t cached = hkm_big_cached(), left = hkm_counted(&live_bytes) / ROOM_SHARE;
 	if (cached > left)
 		hkm_big_purge(0, hkm_max(cached > growth ? cached - growth : 0, left));
 }
-
-/* ---- Allocation ---------------------------------------------------------------------------------------- */
 
 static bool wants_huge_pages(const struct hkm_policy *policy, size_t size, hkm_hints hints)
 {
@@ -346,14 +90,14 @@ static bool wants_huge_pages(const struct hkm_policy *policy, size_t size, hkm_h
 	       ((hints & HKM_HINT_HUGE) != 0 && size >= HUGE_PAGE);
 }
 
-static void advise(const struct hkm_policy *policy, const struct range *range, hkm_hints hints)
+static void advise(const struct hkm_policy *policy, const struct hkm_big_range *range, hkm_hints hints)
 {
 	if (wants_huge_pages(policy, range->size, hints))
 		hkm_os_huge_pages(range->start, range->size, true);
 }
 
 /* The first `size` bytes of a kept range are handed out; called before the range is changed. */
-static void note_reuse(const struct range *range, size_t size)
+static void note_reuse(const struct hkm_big_range *range, size_t size)
 {
 	hkm_regret_reuse(&hkm_big_aged, hkm_min(size, range->size), range->kept_since_ms, hkm_os_now_ms(),
 			 hkm_regret_delay_ms());
@@ -372,7 +116,7 @@ static void note_fresh(const struct hkm_policy *policy, size_t size, size_t whol
 
 /* Faults of huge pages are taken by the program, where nobody can time them; the system counts one. So the first huge page
  * of a fresh mapping, which is aligned to it, is made resident here. */
-static void probe(const struct hkm_policy *policy, const struct range *range)
+static void probe(const struct hkm_policy *policy, const struct hkm_big_range *range)
 {
 	if (policy->thp_threshold == 0 || range->size < hkm_max(policy->thp_threshold, HUGE_PAGE))
 		return;
@@ -387,175 +131,214 @@ static void probe(const struct hkm_policy *policy, const struct range *range)
 }
 
 /* Takes a kept range that fits, cut to size; NULL: none. */
-static struct range *take_fitting(const struct hkm_policy *policy, size_t size, size_t alignment)
+static struct hkm_big_range *take_fitting(const struct hkm_policy *policy, size_t size, size_t alignment)
 {
 	hkm_lock_acquire(&hkm_big_lock);
-	struct range *range = find_fitting(size, alignment);
+	struct hkm_big_range *range = hkm_cache_take_fitting(size, alignment);
 	if (range != NULL) {
-		kept_remove(range);
 		note_reuse(range, size);
 		if (range->size > size + size / 1000 * (policy->big_surplus - 1000))
-			cut(range, size);
-		note_lowest();
+			hkm_cache_cut(range, size);
+		hkm_cache_note_lowest();
+		live_add(range);
 	}
 	hkm_count(range != NULL ? &hits : &misses, 1);
 	hkm_lock_release(&hkm_big_lock);
 	return range;
 }
 
-/* Takes a kept range that is too small and grows it; NULL: none, or the system refuses. */
-static struct range *take_grown(const struct hkm_policy *policy, size_t size, hkm_hints hints, size_t *fresh)
+/* Moves a range that is out to where it has `size` bytes; result: whether the system lets it. */
+static bool move(struct hkm_big_range *range, size_t size)
+{
+	char *start = hkm_os_remap(range->start, range->size, size, true);
+	if (start == NULL)
+		return false;
+	range->start = start;
+	range->size = size;
+	return true;
+}
+
+/* Takes a kept range that is too small and grows it; NULL: none, or the system refuses. *dirty: its former size. */
+static struct hkm_big_range *take_grown(const struct hkm_policy *policy, size_t size, hkm_hints hints, size_t *dirty)
 {
 	hkm_lock_acquire(&hkm_big_lock);
-	struct range *range = find_smaller(size);
+	struct hkm_big_range *range = hkm_cache_take_smaller(size);
 	if (range != NULL) {
-		kept_remove(range);
-		note_lowest();
+		hkm_cache_note_lowest();
 		note_reuse(range, size);
+		take_out(range);
 	}
 	hkm_lock_release(&hkm_big_lock);
 	if (range == NULL)
 		return NULL;
-	*fresh = size - range->size;
-	note_fresh(policy, *fresh, size);
-	make_room(*fresh);
-	char *start = hkm_os_remap(range->start, range->size, size, true);
+	*dirty = range->size;
+	bool moved = move(range, size);
 	hkm_lock_acquire(&hkm_big_lock);
-	if (start != NULL) {
-		range->start = start;
-		range->size = size;
+	put_in(range);
+	if (moved) {
+		live_add(range);
 		hkm_count(&remaps, 1);
 	} else {
-		keep(range);
+		hkm_cache_keep(range);
 	}
 	hkm_lock_release(&hkm_big_lock);
-	if (start == NULL)
+	if (!moved)
 		return NULL;
+	note_fresh(policy, size - *dirty, size);
+	make_room(size - *dirty);
 	advise(policy, range, hints);
 	return range;
 }
 
-static void note_refusal(bool refused)
+/* A request that no process could be granted says nothing of how much memory there is. */
+static void note_refusal(bool refused, size_t size)
 {
-	size_t bytes = refused ? hkm_counted(&live_bytes) + hkm_counted(&kept_bytes) : 0;
+	if (refused && !hkm_os_is_possible(size))
+		return;
+	size_t bytes = refused ? hkm_counted(&live_bytes) + hkm_big_cached() : 0;
 	if (refused || HKM_UNLIKELY(atomic_load_explicit(&refused_at, memory_order_relaxed) != 0))
 		atomic_store_explicit(&refused_at, bytes, memory_order_relaxed);
 }
 
-/* Where the system has refused memory, half of what there was then is left to others: the program's own mappings, the
- * stack of a new thread. */
-static size_t most_kept(const struct hkm_policy *policy)
+/* Fresh memory is mapped first, and room for it is made before it is touched: a request that the system refuses has not
+ * emptied the cache. NULL: no memory. */
+static struct hkm_big_range *take_new(const struct hkm_policy *policy, size_t size, size_t alignment, hkm_hints hints)
 {
-	size_t refused = atomic_load_explicit(&refused_at, memory_order_relaxed);
-	return hkm_min(policy->big_cache_bytes, refused != 0 ? refused / 2 : SIZE_MAX);
-}
-
-/* A fresh mapping; NULL: no memory. */
-static struct range *take_new(const struct hkm_policy *policy, size_t size, size_t alignment, hkm_hints hints)
-{
-	struct range *range = hkm_meta_alloc(sizeof *range);
+	struct hkm_big_range *range = hkm_range_new();
 	if (range == NULL)
 		return NULL;
-	note_fresh(policy, size, size);
-	make_room(size);
 	if (wants_huge_pages(policy, size, hints))
 		alignment = hkm_max(alignment, HUGE_PAGE);
 	range->size = size;
 	range->start = hkm_os_map_aligned(size, alignment);
-	note_refusal(range->start == NULL);
+	note_refusal(range->start == NULL, size);
 	if (range->start == NULL) {
-		hkm_meta_free(range, sizeof *range);
+		hkm_range_delete(range);
 		return NULL;
 	}
+	note_fresh(policy, size, size);
+	make_room(size);
 	advise(policy, range, hints);
 	if ((hints & HKM_HINT_POPULATE) != 0)
 		hkm_os_populate(range->start, range->size);
 	else
 		probe(policy, range);
+	hkm_lock_acquire(&hkm_big_lock);
+	put_in(range);
+	live_add(range);
+	hkm_lock_release(&hkm_big_lock);
 	return range;
 }
 
-void *hkm_big_alloc_hinted(const struct hkm_policy *policy, size_t size, size_t alignment, hkm_hints hints,
-			   size_t *fresh)
+/* Whether the system, which has just refused `size` bytes, would map what they exceed the cache by: if not, emptying the
+ * cache is of no use. */
+static bool would_fit(size_t size)
 {
-	*fresh = 0;
+	size_t cached = hkm_big_cached();
+	if (cached == 0 || size <= cached)
+		return cached != 0;
+	void *trial = hkm_os_map(size - cached);
+	if (trial != NULL)
+		hkm_os_unmap(trial, size - cached, false);
+	return trial != NULL;
+}
+
+void *hkm_big_alloc_hinted(const struct hkm_policy *policy, size_t size, size_t alignment, hkm_hints hints,
+			   size_t *dirty)
+{
+	*dirty = 0;
 	if (size >= LARGEST || alignment >= LARGEST)
 		return NULL;
-	size = hkm_align_up(hkm_max(size, (size_t)1 << SMALLEST_LOG), hkm_os_page_size());
-	struct range *range = NULL;
+	size_t page_size = hkm_os_page_size();
+	size = hkm_align_up(hkm_max(size, 1), page_size);
+	struct hkm_big_range *range = NULL;
 	if ((hints & HKM_HINT_SAMPLED) == 0)
 		range = take_fitting(policy, size, alignment);
-	if (range == NULL && size >= DOUBTFUL && !hkm_os_is_possible(size))
-		return NULL;
-	if (range == NULL && (hints & HKM_HINT_SAMPLED) == 0 && alignment <= hkm_os_page_size())
-		range = take_grown(policy, size, hints, fresh);
+	if (range != NULL)
+		*dirty = range->size;
+	else if ((hints & HKM_HINT_SAMPLED) == 0 && alignment <= page_size)
+		range = take_grown(policy, size, hints, dirty);
 	if (range == NULL) {
-		*fresh = size;
+		*dirty = 0;
 		range = take_new(policy, size, alignment, hints);
 	}
 	/* Before the program is told that there is no memory, all that is kept goes. */
-	if (range == NULL && hkm_big_purge(UINT64_MAX, 0) > 0)
+	if (range == NULL && hkm_os_is_possible(size) && would_fit(size) && hkm_big_purge(UINT64_MAX, 0) > 0)
 		range = take_new(policy, size, alignment, hints);
-	if (range == NULL)
-		return NULL;
-	range->hints = hints;
-	/* Once the lock is let go, the block may be freed by nobody but the caller. */
-	hkm_lock_acquire(&hkm_big_lock);
-	live_insert(range);
-	hkm_lock_release(&hkm_big_lock);
-	return range->start;
+	if (range != NULL)
+		range->hints = hints; /* nobody but the caller knows of it yet */
+	settle(policy);
+	return range != NULL ? range->start : NULL;
 }
 
 void *hkm_big_alloc(const struct hkm_policy *policy, size_t size, size_t alignment, bool *zeroed)
 {
-	size_t fresh;
-	void *block = hkm_big_alloc_hinted(policy, size, alignment, 0, &fresh);
-	*zeroed = block != NULL && fresh >= size;
+	size_t dirty;
+	void *block = hkm_big_alloc_hinted(policy, size, alignment, 0, &dirty);
+	*zeroed = block != NULL && dirty == 0;
 	return block;
 }
 
-/* The call site of a block that is not live any more asked that it is not kept. */
-HKM_SLOW static void release_at_once(struct range *range)
+/* ---- Free -------------------------------------------------------------------------------------------------- */
+
+/* Whether the memory of a block that is not live any more may be given to another: its call site does not ask otherwise,
+ * and it is the memory it was before the program had it. */
+static bool may_be_kept(const struct hkm_big_range *range)
+{
+	return HKM_LIKELY((range->hints & (HKM_HINT_NO_CACHE | HKM_HINT_SAMPLED)) == 0) &&
+	       hkm_os_make_plain(range->start, range->size);
+}
+
+HKM_SLOW static void release_at_once(struct hkm_big_range *range)
 {
 	if ((range->hints & HKM_HINT_SAMPLED) != 0)
 		hkm_samples_died(range->hints, range->start, range->size);
+	hkm_lock_acquire(&hkm_big_lock);
+	take_out(range);
+	hkm_lock_release(&hkm_big_lock);
 	hkm_os_unmap(range->start, range->size, false);
-	hkm_meta_free(range, sizeof *range);
+	hkm_range_delete(range);
+}
+
+/* What becomes of a range that is busy: kept, or given back. */
+static void dispose(struct hkm_big_range *range)
+{
+	if (!may_be_kept(range)) {
+		release_at_once(range);
+		return;
+	}
+	hkm_lock_acquire(&hkm_big_lock);
+	hkm_cache_stamp(range);
+	hkm_cache_keep(range);
+	hkm_lock_release(&hkm_big_lock);
 }
 
 bool hkm_big_free(const struct hkm_policy *policy, void *pointer)
 {
-	bool keeps = true;
 	hkm_lock_acquire(&hkm_big_lock);
-	struct range *range = starts_find(registry, pointer);
-	if (range != NULL) {
+	struct hkm_big_range *range = live_find(pointer);
+	if (range != NULL)
 		live_remove(range);
-		range->kept_since_ms = hkm_os_now_ms();
-		keeps = HKM_LIKELY((range->hints & (HKM_HINT_NO_CACHE | HKM_HINT_SAMPLED)) == 0);
-		if (keeps)
-			keep(range);
-	}
 	hkm_lock_release(&hkm_big_lock);
-	if (range != NULL && keeps)
-		purge(0, most_kept(policy), true);
-	else if (range != NULL)
-		release_at_once(range);
-	return range != NULL;
+	if (range == NULL)
+		return false;
+	dispose(range);
+	settle(policy);
+	return true;
 }
 
 bool hkm_big_was_freed(const void *pointer)
 {
 	hkm_lock_acquire(&hkm_big_lock);
-	const struct range *range = oldest;
-	while (range != NULL && (size_t)((const char *)pointer - range->start) >= range->size)
-		range = range->newer;
+	const struct hkm_big_range *range = hkm_range_around(pointer);
+	bool freed = range != NULL && range->state != HKM_RANGE_LIVE;
 	hkm_lock_release(&hkm_big_lock);
-	return range != NULL;
+	return freed;
 }
 
 static size_t usable(const void *pointer)
 {
-	const struct range *range = starts_find(registry, pointer);
+	const struct hkm_big_range *range = live_find(pointer);
 	return range != NULL ? range->size : 0;
 }
 
@@ -577,19 +360,49 @@ size_t hkm_big_usable_at_once(const void *pointer)
 	return size;
 }
 
-/* Grows a range that is on no list by what is kept behind it; result: whether it is now `size` bytes long. */
-static bool grow_into_kept(struct range *range, size_t size)
+/* ---- Changing the size ---------------------------------------------------------------------------------- */
+
+/* Grows a block that is busy by what is kept behind it; result: whether it is now `size` bytes long. Caller locks. */
+static bool grow_into_kept(struct hkm_big_range *range, size_t size)
 {
-	struct range *behind = starts_find(kept_starts, range->start + range->size);
+	struct hkm_big_range *behind = hkm_cache_at(range->start + range->size);
 	if (behind == NULL || range->size + behind->size < size)
 		return false;
-	kept_remove(behind);
-	range->size += behind->size;
+	range->age = behind->age;
 	range->kept_since_ms = behind->kept_since_ms;
-	hkm_meta_free(behind, sizeof *behind);
-	cut(range, size);
-	note_lowest();
+	hkm_cache_absorb(range, behind);
+	hkm_cache_cut(range, size);
+	hkm_cache_note_lowest();
 	return true;
+}
+
+static struct hkm_big_range *take_block(void *pointer)
+{
+	struct hkm_big_range *range = live_find(pointer);
+	if (range == NULL)
+		return NULL;
+	live_remove(range);
+	if (HKM_UNLIKELY((range->hints & HKM_HINT_SAMPLED) != 0)) { /* what is resized is another block */
+		hkm_samples_died(range->hints, range->start, range->size);
+		range->hints = 0;
+	}
+	return range;
+}
+
+/* Moves a block that is out; result: whether the system lets it. */
+static bool move_block(const struct hkm_policy *policy, struct hkm_big_range *range, size_t size)
+{
+	size_t growth = size - range->size;
+	bool moved = move(range, size);
+	if (moved) {
+		make_room(growth);
+		advise(policy, range, range->hints);
+	}
+	hkm_lock_acquire(&hkm_big_lock);
+	put_in(range);
+	live_add(range);
+	hkm_lock_release(&hkm_big_lock);
+	return moved;
 }
 
 void *hkm_big_resize(const struct hkm_policy *policy, void *pointer, size_t size)
@@ -597,37 +410,24 @@ void *hkm_big_resize(const struct hkm_policy *policy, void *pointer, size_t size
 	if (size >= LARGEST)
 		return NULL;
 	size = hkm_align_up(size, hkm_os_page_size());
+	struct hkm_big_range *rest = NULL;
 	hkm_lock_acquire(&hkm_big_lock);
-	struct range *range = starts_find(registry, pointer);
-	bool done = false;
-	if (range != NULL) {
-		live_remove(range);
-		if (HKM_UNLIKELY((range->hints & HKM_HINT_SAMPLED) != 0)) { /* what is resized is another block */
-			hkm_samples_died(range->hints, range->start, range->size);
-			range->hints = 0;
-		}
-		if (size < range->size) {
-			range->kept_since_ms = hkm_os_now_ms();
-			cut(range, size);
-		}
-		done = size <= range->size || grow_into_kept(range, size);
-	}
+	struct hkm_big_range *range = take_block(pointer);
+	bool done = range != NULL && (size <= range->size || grow_into_kept(range, size));
+	if (done && (rest = hkm_cache_split(range, size)) != NULL)
+		rest->hints = range->hints;
+	if (done)
+		live_add(range);
+	else if (range != NULL)
+		take_out(range);
 	hkm_lock_release(&hkm_big_lock);
 	if (range == NULL)
 		return NULL;
-	if (!done) {
-		make_room(size - range->size);
-		char *start = hkm_os_remap(range->start, range->size, size, true);
-		if (start != NULL) {
-			range->start = start;
-			range->size = size;
-			advise(policy, range, range->hints);
-			done = true;
-		}
-	}
-	hkm_lock_acquire(&hkm_big_lock);
-	live_insert(range);
-	hkm_lock_release(&hkm_big_lock);
+	if (!done)
+		done = move_block(policy, range, size);
+	if (rest != NULL)
+		dispose(rest);
+	settle(policy);
 	return done ? range->start : NULL;
 }
 
@@ -637,18 +437,13 @@ void hkm_big_stats(struct hkm_big_stats *stats)
 {
 	stats->live_bytes = hkm_counted(&live_bytes);
 	stats->mappings = hkm_counted(&live_count);
-	stats->cached_bytes = hkm_counted(&kept_bytes);
-	stats->cached_mappings = hkm_counted(&kept_count);
+	stats->cached_bytes = hkm_counted(&hkm_cache_bytes);
+	stats->cached_mappings = hkm_counted(&hkm_cache_ranges);
 	stats->hits = hkm_counted(&hits);
 	stats->misses = hkm_counted(&misses);
 	stats->remaps = hkm_counted(&remaps);
-	stats->purged_bytes = hkm_counted(&purged_bytes);
+	stats->purged_bytes = hkm_counted(&hkm_cache_purged);
 	stats->huge_bytes = hkm_counted(&huge_bytes);
 	stats->probed_bytes = hkm_counted(&probed_bytes);
 	stats->probe_ns = hkm_counted(&probe_ns);
-}
-
-size_t hkm_big_cached(void)
-{
-	return hkm_counted(&kept_bytes);
 }

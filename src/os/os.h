@@ -36,8 +36,17 @@ void *hkm_os_reserve(void *hint, size_t size);
  * the range stays mapped, and its memory has gone back. */
 bool hkm_os_unmap(void *address, size_t size, bool keep_reserved);
 
-/* Grows or shrinks a mapping, moving it if `may_move`; NULL if refused (it then stays as it was). */
+/* Grows or shrinks a range, moving it if `may_move`, part by part if the kernel has several mappings of it; NULL if refused
+ * (it then stays as it was). */
 void *hkm_os_remap(void *address, size_t old_size, size_t new_size, bool may_move);
+
+/* Takes back what a program may have asked for a range of its own: protection, absence in a child of fork or in a core
+ * dump. Result: false if not all of it is ordinary memory any more. */
+bool hkm_os_make_plain(void *address, size_t size);
+
+/* Makes `size` bytes (any number) of a usable range read as zero. Where most of the memory is not there, none of it is made
+ * resident, and what there is goes. */
+void hkm_os_clear(void *address, size_t size);
 
 /* Gives the memory of `count` ranges back at once; they stay usable and read as zero. One system call for all if
  * hkm_os_advise_in_batches wanted it and the kernel offers it (process_madvise), one per range otherwise.

@@ -30,6 +30,8 @@
 #endif
 #define PIDFD_SELF_PROCESS (-10001) /* Linux 6.14: the own process without opening a descriptor */
 
+#define COPIED ((size_t)2 << 20)  /* of a move in pieces, what is copied rather than cut further */
+#define CLEARED ((size_t)2 << 20) /* bytes of which is asked at once whether they are resident */
 #define MAP_FLAGS (MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE)
 
 size_t hkm_os_page_size(void)
@@ -108,12 +110,76 @@ bool hkm_os_unmap(void *address, size_t size, bool keep_reserved)
 	return done;
 }
 
+/* Moves `size` bytes to `to`, which is mapped, in pieces that each lie within one mapping, as mremap wants them; a border
+ * between two is looked for by halving. What still refuses is copied. The addresses that were left belong to nobody. */
+static void move_pieces(char *from, char *to, size_t size)
+{
+	for (size_t piece = size; size > 0;) {
+		if (mremap(from, piece, piece, MREMAP_MAYMOVE | MREMAP_FIXED, to) == MAP_FAILED) {
+			if (piece > COPIED) {
+				piece = hkm_align_up(piece / 2, hkm_os_page_size());
+				continue;
+			}
+			memcpy(to, from, piece);
+			hkm_os_unmap(from, piece, false);
+		}
+		from += piece;
+		to += piece;
+		size -= piece;
+		piece = size;
+	}
+}
+
 void *hkm_os_remap(void *address, size_t old_size, size_t new_size, bool may_move)
 {
 	int saved = errno;
 	void *result = mremap(address, old_size, new_size, may_move ? MREMAP_MAYMOVE : 0);
+	if (result == MAP_FAILED && errno == EFAULT && may_move && new_size >= old_size) {
+		result = hkm_os_map(new_size);
+		if (result != NULL)
+			move_pieces(address, result, old_size);
+	}
 	errno = saved;
 	return result == MAP_FAILED ? NULL : result;
+}
+
+bool hkm_os_make_plain(void *address, size_t size)
+{
+	int saved = errno;
+	/* Both fail if part of it is not there. mprotect alone, for want of memory: nothing in it is known to be protected. */
+	bool accessible = mprotect(address, size, PROT_READ | PROT_WRITE) == 0 || errno == ENOMEM;
+	bool plain = accessible && madvise(address, size, MADV_DOFORK) == 0;
+	if (plain) {
+		madvise(address, size, MADV_KEEPONFORK); /* Linux 4.14 */
+		madvise(address, size, MADV_DODUMP);
+	}
+	errno = saved;
+	return plain;
+}
+
+/* A piece of whole pages. Not by what mincore says of single pages: one in the swap space is not there, and is not zero. */
+static void clear_piece(char *start, size_t size)
+{
+	unsigned char there[CLEARED / 4096];
+	size_t pages = size / hkm_os_page_size(), resident = 0;
+	if (mincore(start, size, there) == 0)
+		for (size_t i = 0; i < pages; i++)
+			resident += there[i] & 1;
+	if (resident >= pages - pages / 8 || madvise(start, size, MADV_DONTNEED) != 0)
+		memset(start, 0, size);
+}
+
+void hkm_os_clear(void *address, size_t size)
+{
+	int saved = errno;
+	char *next = address, *end = next + size;
+	char *last = (char *)((uintptr_t)end & ~(hkm_os_page_size() - 1));
+	for (char *start = next; start < last; start = next) {
+		next = start + hkm_min(CLEARED, (size_t)(last - start));
+		clear_piece(start, (size_t)(next - start));
+	}
+	memset(next, 0, (size_t)(end - next));
+	errno = saved;
 }
 
 /* Tells whether one process_madvise call advises many ranges of the own process: 0 not tried,

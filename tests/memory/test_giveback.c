@@ -195,6 +195,116 @@ static void what_one_layer_frees_makes_room_for_another(void **state)
 	run_in_children(run_turns, sizes, sizeof sizes[0], sizeof sizes / sizeof sizes[0], 1, 60);
 }
 
+/* ---- Each way of freeing alone: a process that calls nothing else becomes small, too ---- */
+
+enum way {
+	REALLOC_BIG_SHRINKS,   /* a big block, then only reallocs of it */
+	REALLOC_BIG_TO_LARGE,  /* out of L2 */
+	REALLOC_LARGE_SHRINKS, /* in place, spans of L1 */
+	REALLOC_LARGE_TO_TINY,
+	REALLOC_TO_NOTHING,
+	ALIGNED_BLOCKS,
+	CALLOC_BLOCKS,
+	WAY_COUNT
+};
+
+static const char *const way_names[WAY_COUNT] = {
+	"realloc of a big block", "realloc from big to large", "realloc of large blocks", "realloc from large to tiny",
+	"realloc to 0 bytes", "aligned blocks", "calloc and free"
+};
+
+static void *filled(void *block, size_t size)
+{
+	require(block != NULL, "no memory");
+	memset(block, 1, size);
+	return block;
+}
+
+static size_t large_size(enum way way)
+{
+	return way == REALLOC_BIG_SHRINKS ? PEAK_BYTES : way == REALLOC_BIG_TO_LARGE ? 20 * MIB : MIB;
+}
+
+/* The last calls of a block of the peak; result: what is left of it. */
+static void *give_up(enum way way, void *block)
+{
+	switch (way) {
+	case REALLOC_BIG_SHRINKS:
+		return realloc(block, 3 * MIB);
+	case REALLOC_BIG_TO_LARGE:
+		return realloc(block, 100 * KIB);
+	case REALLOC_LARGE_SHRINKS:
+		return realloc(block, 40 * KIB);
+	case REALLOC_LARGE_TO_TINY:
+		return realloc(block, 100);
+	case REALLOC_TO_NOTHING:
+		return realloc(block, 0);
+	default:
+		free(block);
+		return NULL;
+	}
+}
+
+/* What the process goes on with: the same kind of call on one block. */
+static void *go_on(enum way way, void *block, unsigned round)
+{
+	switch (way) {
+	case REALLOC_BIG_SHRINKS:
+		return realloc(block, (3 + round % 2) * MIB);
+	case REALLOC_BIG_TO_LARGE:
+	case REALLOC_LARGE_SHRINKS:
+		return realloc(block, (40 + round % 2 * 100) * KIB);
+	case REALLOC_LARGE_TO_TINY:
+	case REALLOC_TO_NOTHING:
+		return realloc(block, round % 2 == 0 ? 100 : 300);
+	case ALIGNED_BLOCKS:
+		free(block);
+		return aligned_alloc(4096, 40 * KIB);
+	default:
+		free(block);
+		return calloc(round % 2 == 0 ? 100 : 3, KIB);
+	}
+}
+
+static void run_way(const void *argument)
+{
+	enum way way = *(const enum way *)argument;
+	size_t size = large_size(way), count = PEAK_BYTES / size, before, peak, now;
+	unsigned round = 0;
+	void *block;
+
+	blocks = map_pages(count * sizeof *blocks);
+	before = resident_bytes();
+	for (size_t i = 0; i < count; i++)
+		blocks[i] = filled(way == ALIGNED_BLOCKS ? aligned_alloc(4096, size) :
+				   way == CALLOC_BLOCKS ? calloc(1, size) : malloc(size), size);
+	block = filled(malloc(10 * KIB), 10 * KIB);
+	peak = resident_bytes() - before;
+	require(peak > PEAK_BYTES * 9 / 10, "the peak is only %zu KiB", peak / KIB);
+	for (size_t i = 0; i < count; i++)
+		blocks[i] = give_up(way, blocks[i]);
+	do {
+		void **one = way == REALLOC_BIG_SHRINKS ? &blocks[0] : &block;
+
+		*one = go_on(way, *one, round);
+		usleep(1000);
+		now = resident_bytes();
+		now -= now < before ? now : before;
+	} while (now >= peak / 100 * KEPT_PERCENT && ++round < 20 * PATIENCE);
+	require(now < peak / 100 * KEPT_PERCENT, "%s: %zu of %zu KiB are still resident after %u rounds", way_names[way],
+		now / KIB, peak / KIB, round);
+}
+
+static void every_way_of_freeing_gives_back(void **state)
+{
+	enum way ways[WAY_COUNT];
+
+	(void)state;
+	for (unsigned i = 0; i < WAY_COUNT; i++)
+		ways[i] = (enum way)i;
+	run_in_children(run_way, ways, sizeof ways[0], WAY_COUNT, WAY_COUNT, 60);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -204,6 +314,7 @@ int main(void)
 		cmocka_unit_test(big_blocks_go_back),
 		cmocka_unit_test(big_blocks_go_back_while_others_come_and_go),
 		cmocka_unit_test(what_one_layer_frees_makes_room_for_another),
+		cmocka_unit_test(every_way_of_freeing_gives_back),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

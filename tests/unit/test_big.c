@@ -4,8 +4,10 @@
 #include "unit.h"
 
 #include <pthread.h>
+#include <sys/mman.h>
 
 #include "big/big.h"
+#include "big/range.h"
 #include "os/os.h"
 #include "sites/samples.h"
 
@@ -45,6 +47,8 @@ static unsigned char *take(size_t size)
 static void give(void *block)
 {
 	require(hkm_big_free(&policy, block), "%p is not a block", block);
+	if (hkm_big_cached() < 200 * MIB)
+		hkm_big_check();
 }
 
 /* Takes a block between two that stay, so that no neighbour joins it when it is free: cuts all three out
@@ -457,6 +461,238 @@ ISOLATED(huge_pages_are_asked_for_at_their_boundaries)
 	}
 }
 
+/* ---- Walks ------------------------------------------------------------------------ */
+
+/* With so many ranges no call may look at more than a few of them; counted in the debug build. */
+#define MANY 30000
+#define MOST_STEPS 600 /* the trees are about 40 deep, and a call goes down some of them */
+
+static uint64_t most_steps;
+
+static void note_steps(void)
+{
+	static uint64_t last;
+
+	most_steps = hkm_max(most_steps, hkm_ranges_steps - last);
+	last = hkm_ranges_steps;
+}
+
+ISOLATED(no_call_walks_over_the_ranges)
+{
+	static unsigned char *blocks[2 * MANY];
+	size_t dirty;
+
+	start();
+	policy.big_surplus = 1000;
+	policy.big_cache_bytes = 16 * GIB;
+	for (size_t i = 0; i < 2 * MANY; i++)
+		blocks[i] = hkm_big_alloc_hinted(&policy, 64 * KIB + i % 16 * PAGE, PAGE, 0, &dirty);
+	hkm_big_check();
+	hkm_ranges_steps = 0;
+	note_steps();
+	most_steps = 0;
+	/* Every other one, so that none is joined, and in an order that is not theirs. */
+	for (size_t i = 0; i < MANY; i++) {
+		hkm_big_free(&policy, blocks[i * 7919 % MANY * 2]);
+		note_steps();
+	}
+	hkm_big_stats(&after);
+	require(after.cached_mappings > MANY * 9 / 10, "only %zu are kept", after.cached_mappings);
+	for (size_t i = 0; i < 1000; i++) {
+		unsigned char *block = hkm_big_alloc_hinted(&policy, PAGE + i % 30 * PAGE, i % 3 == 0 ? 256 * KIB : PAGE,
+							     0, &dirty);
+
+		note_steps();
+		hkm_big_was_freed(blocks[i * 8 + 2048] + PAGE);
+		note_steps();
+		require(block != NULL && hkm_big_resize(&policy, block, PAGE + i % 7 * 20 * PAGE) != NULL, "no memory");
+		note_steps();
+	}
+	hkm_big_purge(0, hkm_big_cached() - 64 * KIB);
+	note_steps();
+	hkm_big_check();
+	require(most_steps <= MOST_STEPS, "%llu steps", (unsigned long long)most_steps);
+	if (HAKMEM_DEBUG)
+		require(most_steps > 10, "steps are not counted");
+}
+
+/* Random calls, the validator after every one. */
+ISOLATED(the_structures_hold_after_every_call)
+{
+	struct random_source random = { 11 };
+	unsigned char *blocks[40] = { 0 };
+	size_t dirty;
+
+	start();
+	policy.big_surplus = 1000;
+	policy.big_cache_bytes = 20 * MIB;
+	for (size_t i = 0; i < 4000; i++) {
+		size_t at = random_between(&random, 0, 39), size = random_between(&random, 1, 2 * MIB);
+		size_t alignment = i % 5 == 0 ? PAGE << random_between(&random, 0, 8) : PAGE;
+
+		if (blocks[at] != NULL && i % 3 == 0) {
+			unsigned char *moved = hkm_big_resize(&policy, blocks[at], size);
+
+			blocks[at] = moved != NULL ? moved : blocks[at];
+		} else if (blocks[at] != NULL) {
+			require(hkm_big_free(&policy, blocks[at]), "lost");
+			blocks[at] = NULL;
+		} else {
+			blocks[at] = hkm_big_alloc_hinted(&policy, size, alignment, 0, &dirty);
+			require(is_aligned(blocks[at], alignment) && usable(blocks[at]) >= size, "%p", (void *)blocks[at]);
+			require(hkm_os_reads_as_zero(blocks[at] + dirty, usable(blocks[at]) - dirty), "not zero");
+			memset(blocks[at], 1, size);
+		}
+		if (i % 100 == 99)
+			hkm_big_purge(0, random_between(&random, 0, 20) * MIB);
+		hkm_big_check();
+		require(hkm_big_cached() <= policy.big_cache_bytes, "%zu bytes are kept", hkm_big_cached());
+	}
+}
+
+ISOLATED(a_request_that_must_fail_leaves_the_cache_alone)
+{
+	size_t dirty;
+
+	start();
+	give(take_apart(16 * MIB));
+	for (size_t size = (size_t)1 << 46; size != 0; size *= 2) /* from 64 TiB on */
+		for (size_t alignment = PAGE; alignment <= 2 * MIB; alignment *= 512) {
+			require(hkm_big_alloc_hinted(&policy, size, alignment, 0, &dirty) == NULL, "%zu bytes", size);
+			require(hkm_big_cached() == 16 * MIB, "%zu bytes are cached", hkm_big_cached());
+		}
+}
+
+/* ---- What is zero ------------------------------------------------------------------ */
+
+static size_t resident_growth(size_t from)
+{
+	size_t now = resident_bytes();
+
+	return now > from ? now - from : 0;
+}
+
+ISOLATED(only_what_was_used_is_dirty)
+{
+	unsigned char *block;
+	size_t dirty, resident;
+
+	start();
+	block = take_apart(2 * MIB);
+	memset(block, 1, 2 * MIB);
+	give(block);
+	block = hkm_big_alloc_hinted(&policy, 300 * MIB, PAGE, 0, &dirty);
+	require(dirty == 2 * MIB, "%zu bytes are said to be dirty", dirty);
+	require(hkm_os_reads_as_zero(block + dirty, 300 * MIB - dirty), "not zero");
+	give(block);
+	hkm_big_purge(UINT64_MAX, 0);
+
+	/* And through the interface: nothing is made resident for being cleared. */
+	block = hkm_malloc(2 * MIB);
+	memset(block, 1, 2 * MIB);
+	hkm_free(block);
+	resident = resident_bytes();
+	block = hkm_calloc(1, 300 * MIB);
+	require(resident_growth(resident) < 16 * MIB, "%zu bytes have become resident", resident_growth(resident));
+	require(hkm_os_reads_as_zero(block, 300 * MIB), "not zero");
+	/* The same range again, hardly any of which is there. */
+	memset(block + 50 * MIB, 1, 5 * MIB);
+	hkm_free(block);
+	block = hkm_calloc(1, 300 * MIB - 5);
+	require(resident_growth(resident) < 32 * MIB, "%zu bytes have become resident", resident_growth(resident));
+	require(hkm_os_reads_as_zero(block, 300 * MIB - 5), "not zero");
+}
+
+ISOLATED(clearing_keeps_what_is_resident)
+{
+	unsigned char *pages = map_pages(8 * MIB);
+
+	memset(pages, 1, 6 * MIB);
+	hkm_os_clear(pages, 8 * MIB - 100);
+	require(hkm_os_resident(pages, 8 * MIB) >= 6 * MIB && all_bytes_are(pages, 8 * MIB - 100, 0), "whole pieces");
+	memset(pages, 1, 8 * MIB);
+	hkm_os_clear(pages, 100);
+	require(all_bytes_are(pages, 100, 0) && pages[100] == 1, "less than a page");
+	hkm_os_clear(pages, 3 * MIB + 100);
+	require(all_bytes_are(pages, 3 * MIB + 100, 0) && pages[3 * MIB + 100] == 1, "an odd number");
+	require(mlock(pages, PAGE) != 0 || (hkm_os_clear(pages, 8 * MIB), all_bytes_are(pages, 8 * MIB, 0)), "locked");
+}
+
+/* ---- What a program asks the system for in its blocks -------------------------------- */
+
+ISOLATED(a_block_of_several_mappings_is_moved)
+{
+	static const size_t parts[] = { 8 * MIB, 3 * MIB, PAGE, 5 * MIB + PAGE };
+
+	start();
+	for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+		unsigned char *block = take(16 * MIB), *moved;
+
+		fill_pattern(block, 16 * MIB, i);
+		for (size_t at = 0; at < 16 * MIB; at += 2 * parts[i])
+			madvise(block + at, hkm_min(parts[i], 16 * MIB - at), MADV_DONTDUMP);
+		moved = hkm_big_resize(&policy, block, 40 * MIB);
+		require(moved != NULL, "refused: %zu", parts[i]);
+		require(pattern_holds(moved, 16 * MIB, 16 * MIB, i), "contents lost");
+		memset(moved, 1, 40 * MIB);
+		give(moved);
+		/* One that is kept grows just so. */
+		moved = take(60 * MIB);
+		memset(moved, 2, 60 * MIB);
+		give(moved);
+		hkm_big_purge(UINT64_MAX, 0);
+	}
+}
+
+static void in_child_of(unsigned char *block, size_t size)
+{
+	int status = 0;
+	pid_t child = fork();
+
+	require(child >= 0, "fork");
+	if (child == 0)
+		_exit(all_bytes_are(block, size, 7) ? 0 : 1);
+	require(waitpid(child, &status, 0) == child && status == 0, "a child finds status %x", (unsigned)status);
+}
+
+ISOLATED(the_next_owner_finds_ordinary_memory)
+{
+	unsigned char *block, *again;
+
+	start();
+	block = take_apart(8 * MIB);
+	require(mprotect(block + MIB, MIB, PROT_NONE) == 0 && mprotect(block + 3 * MIB, PAGE, PROT_READ) == 0, "mprotect");
+	require(madvise(block + 4 * MIB, MIB, MADV_DONTFORK) == 0, "DONTFORK");
+	require(madvise(block + 6 * MIB, PAGE, MADV_WIPEONFORK) == 0, "WIPEONFORK");
+	give(block);
+	again = take(8 * MIB);
+	require(again == block, "not kept");
+	memset(again, 7, 8 * MIB);
+	in_child_of(again, 8 * MIB);
+	/* The same of what a block is shortened by. */
+	require(mprotect(again + 3 * MIB, MIB, PROT_NONE) == 0, "mprotect");
+	require(hkm_big_resize(&policy, again, 2 * MIB) == again, "not shrunk");
+	again = take(6 * MIB);
+	require(again == block + 2 * MIB, "not kept");
+	memset(again, 7, 6 * MIB);
+	/* What is not there any more is not kept. */
+	require(munmap(again + MIB, PAGE) == 0, "munmap");
+	give(again);
+	require(hkm_big_cached() == 0, "kept with a hole in it");
+}
+
+/* What resizing gives up is bounded like anything else that is freed. */
+ISOLATED(a_shrinking_resize_keeps_to_the_budget)
+{
+	unsigned char *block;
+
+	start();
+	policy.big_cache_bytes = 8 * MIB;
+	block = take(64 * MIB);
+	require(hkm_big_resize(&policy, block, 3 * MIB) == block, "not shrunk in place");
+	require(hkm_big_cached() <= 8 * MIB, "%zu bytes are kept", hkm_big_cached());
+}
+
 /* ---- Wrong frees ----------------------------------------------------------------- */
 
 static void free_twice(void *block)
@@ -622,6 +858,14 @@ int main(void)
 		cmocka_unit_test(huge_pages_are_asked_for_at_their_boundaries),
 		cmocka_unit_test(hints_of_the_call_site_are_followed),
 		cmocka_unit_test(sampled_blocks_report_their_end),
+		cmocka_unit_test(no_call_walks_over_the_ranges),
+		cmocka_unit_test(the_structures_hold_after_every_call),
+		cmocka_unit_test(a_request_that_must_fail_leaves_the_cache_alone),
+		cmocka_unit_test(only_what_was_used_is_dirty),
+		cmocka_unit_test(clearing_keeps_what_is_resident),
+		cmocka_unit_test(a_block_of_several_mappings_is_moved),
+		cmocka_unit_test(the_next_owner_finds_ordinary_memory),
+		cmocka_unit_test(a_shrinking_resize_keeps_to_the_budget),
 		cmocka_unit_test(wrong_frees_end_the_process),
 		cmocka_unit_test(threads_share_the_cache),
 	};
