@@ -160,7 +160,7 @@ static size_t served_by(uint32_t wmax, size_t cached, size_t size)
 	void *larger, *block;
 	size_t usable;
 
-	policy.wmax_mid = cached <= HKM_MID_MAX ? wmax : 1000;
+	policy.wmax_mid = size <= HKM_MID_MAX ? wmax : 1000;
 	policy.wmax_large = cached <= HKM_MID_MAX ? 1000 : wmax;
 	impose(heap, &policy);
 	flush();
@@ -186,7 +186,6 @@ ISOLATED(a_cached_larger_block_serves_within_wmax)
 	require(served_by(1500, 200000, 150000) == 163840, "229376 is more than 1.5 * 150000");
 	require(served_by(1600, 200000, 150000) == 229376, "not served within W_MAX = 1.6");
 	/* Layers do not mix. */
-	policy.wmax_large = 4000;
 	require(served_by(4000, 40000, 30000) == 32768, "a Mid request was served by a Large block");
 }
 
@@ -738,11 +737,13 @@ ISOLATED(large_blocks_are_resized_in_place)
 {
 	unsigned char *block, *neighbour;
 	struct hkm_slab *slab;
+	uint64_t others;
 	bool grown;
 
 	start();
 	block = take(300000, class_size(300000));
 	slab = slab_of_block(block);
+	others = hkm_pool_out().large - class_size(300000);
 	fill_pattern(block, 60000, 1);
 	require(hkm_ace_resize(slab, block, 70000), "cannot shrink");
 	require(hkm_malloc_usable_size(block) == class_size(70000) &&
@@ -750,6 +751,7 @@ ISOLATED(large_blocks_are_resized_in_place)
 		slab->slices);
 	require(hkm_ace_resize(slab, block, 1500000), "cannot grow into a free superslab");
 	require(hkm_malloc_usable_size(block) == class_size(1500000), "%zu bytes", hkm_malloc_usable_size(block));
+	require(hkm_pool_out().large == others + class_size(1500000), "what it has gained is not counted");
 	memset(block + 60000, 2, class_size(1500000) - 60000);
 	require(pattern_holds(block, 60000, 60000, 1), "contents lost");
 	require(hkm_ace_resize(slab, block, 100000), "cannot shrink");
@@ -1106,6 +1108,84 @@ ISOLATED(caches_grow_where_they_are_missed_and_shrink_where_they_are_not_used)
 		cache->capacity);
 }
 
+/* Each is a span of its own, so what is not needed is much. */
+ISOLATED(fresh_large_blocks_come_in_small_bundles)
+{
+	const size_t size = 65536, most = (256 << 10) / size;
+	struct hkm_cache *cache;
+
+	start();
+	policy.cache_bytes = 64 << 20;
+	policy.cache_blocks[hkm_ace_class(size)] = HKM_LARGE_SLOTS;
+	impose(heap, &policy);
+	cache = &heap->caches[hkm_ace_class(size)];
+	require(1 + cache->capacity / 2 > most, "capacity %u", cache->capacity);
+	take(size, (uint32_t)size);
+	require(cache->count > 0 && cache->count + 1 <= most, "%u fresh blocks in a bundle", cache->count + 1);
+}
+
+/* The mark of a span that has gone must not lead a block that lies there later into a cache. */
+ISOLATED(a_span_that_has_gone_leaves_no_mark)
+{
+	const size_t size = 20480;
+	void *aligned[8];
+
+	start();
+	take_many(size, 64);
+	free_many(64);
+	flush();
+	hkm_pool_release_idle(true);
+	require(spans_of((uint32_t)size).spans == 0, "spans are left");
+	for (size_t i = 0; i < 8; i++)
+		aligned[i] = hkm_aligned_alloc(2 * HKM_SLICE_SIZE, 100000);
+	for (size_t i = 0; i < 8; i++)
+		hkm_free(aligned[i]);
+	require(sum_spans(HKM_KIND_ALIGNED, class_size(100000)).spans == 0, "an aligned block went into a cache");
+}
+
+/* In debug builds the checks of flush see it, too. */
+ISOLATED(what_a_cache_has_given_was_not_there_all_the_time)
+{
+	struct hkm_cache *cache;
+
+	start();
+	hkm_free(hkm_malloc(130000));
+	cache = &heap->caches[hkm_ace_class(130000)];
+	hkm_ace_decay(heap, hkm_heap_enter(heap));
+	hkm_heap_leave(heap);
+	require(cache->count > 0 && cache->lowest == cache->count, "%u of %u", cache->lowest, cache->count);
+	hkm_ace_flush(heap, hkm_heap_enter(heap));
+	hkm_heap_leave(heap);
+	require(cache->lowest == 0, "%u blocks were there all the time, and none is", cache->lowest);
+}
+
+static void *share_the_limit(void *argument)
+{
+	struct hkm_heap *own = quiet_heap();
+
+	hkm_ace_set_limit(own, hkm_heap_enter(own));
+	hkm_heap_leave(own);
+	*(size_t *)argument = own->cache_limit;
+	return NULL;
+}
+
+ISOLATED(threads_share_the_limit_of_what_is_cached)
+{
+	pthread_t thread;
+	size_t limit = 0;
+
+	start();
+	policy.cache_bytes = 8 << 20;
+	policy.cache_share = 0;
+	impose(heap, &policy);
+	hkm_ace_set_limit(heap, hkm_heap_enter(heap));
+	hkm_heap_leave(heap);
+	require(heap->cache_limit == 8 << 20, "the only thread may cache %zu bytes", heap->cache_limit);
+	require(pthread_create(&thread, NULL, share_the_limit, &limit) == 0, "no thread");
+	pthread_join(thread, NULL);
+	require(limit == 4 << 20, "the second of two threads may cache %zu bytes", limit);
+}
+
 ISOLATED(a_heap_copied_in_between_counts_right_again)
 {
 	ptrdiff_t room;
@@ -1159,6 +1239,10 @@ int main(void)
 		cmocka_unit_test(a_block_in_two_caches_is_told_and_comes_home_once),
 		cmocka_unit_test(any_thread_frees_any_block),
 		cmocka_unit_test(caches_grow_where_they_are_missed_and_shrink_where_they_are_not_used),
+		cmocka_unit_test(fresh_large_blocks_come_in_small_bundles),
+		cmocka_unit_test(a_span_that_has_gone_leaves_no_mark),
+		cmocka_unit_test(what_a_cache_has_given_was_not_there_all_the_time),
+		cmocka_unit_test(threads_share_the_limit_of_what_is_cached),
 		cmocka_unit_test(a_heap_copied_in_between_counts_right_again),
 	};
 
