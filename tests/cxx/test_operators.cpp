@@ -14,6 +14,7 @@
 #include <vector>
 
 #include <malloc.h>
+#include <sys/resource.h>
 
 extern "C" {
 #include "cmocka_tests.h"
@@ -66,10 +67,24 @@ void every_form(void **)
 		check_block(block, size, natural);
 		::operator delete[](block, std::nothrow);
 	}
+}
+
+void every_delete_takes_nothing(void **)
+{
+	const std::align_val_t aligned{ 64 };
+
 	::operator delete(nullptr);
 	::operator delete[](nullptr);
 	::operator delete(nullptr, std::size_t{ 16 });
-	::operator delete(nullptr, std::align_val_t{ 64 });
+	::operator delete[](nullptr, std::size_t{ 16 });
+	::operator delete(nullptr, std::nothrow);
+	::operator delete[](nullptr, std::nothrow);
+	::operator delete(nullptr, aligned);
+	::operator delete[](nullptr, aligned);
+	::operator delete(nullptr, std::size_t{ 16 }, aligned);
+	::operator delete[](nullptr, std::size_t{ 16 }, aligned);
+	::operator delete(nullptr, aligned, std::nothrow);
+	::operator delete[](nullptr, aligned, std::nothrow);
 }
 
 void every_aligned_form(void **)
@@ -186,6 +201,42 @@ void new_handler_is_called(void **)
 	std::set_new_handler(nullptr);
 }
 
+void *reserve;
+
+/* Gives back what the program keeps for such times; a second time there is nothing left. */
+void helping_handler()
+{
+	handler_calls++;
+	require(reserve != nullptr, "the handler's help was no help");
+	std::free(reserve);
+	reserve = nullptr;
+}
+
+/* Uses the address space up, and asks for one block more. */
+void allocate_with_help(const void *)
+{
+	constexpr std::size_t block_bytes = 8 * MIB;
+	rlimit limit = {};
+
+	reserve = std::malloc(256 * MIB);
+	require(reserve != nullptr, "no reserve");
+	limit.rlim_cur = limit.rlim_max = virtual_bytes() + 64 * MIB;
+	require(setrlimit(RLIMIT_AS, &limit) == 0, "setrlimit");
+	while (std::malloc(block_bytes) != nullptr)
+		;
+	std::set_new_handler(helping_handler);
+	void *block = ::operator new(block_bytes);
+	require(block != nullptr && handler_calls == 1, "the handler was called %d times", handler_calls);
+	block = ::operator new(block_bytes, std::nothrow);
+	require(block != nullptr && handler_calls == 1, "the handler was called %d times", handler_calls);
+}
+
+void new_handler_may_make_room(void **)
+{
+	handler_calls = 0;
+	run_in_child(allocate_with_help, nullptr, 10);
+}
+
 struct alignas(128) OverAligned {
 	char bytes[200];
 };
@@ -226,8 +277,10 @@ int main()
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_form),
 		cmocka_unit_test(every_aligned_form),
+		cmocka_unit_test(every_delete_takes_nothing),
 		cmocka_unit_test(absurd_sizes_throw),
 		cmocka_unit_test(new_handler_is_called),
+		cmocka_unit_test(new_handler_may_make_room),
 		cmocka_unit_test(containers_and_threads),
 	};
 
