@@ -5,6 +5,7 @@
 
 #include <pthread.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 
 #include "big/big.h"
 #include "big/range.h"
@@ -367,6 +368,61 @@ ISOLATED(fresh_mappings_displace_kept_ones)
 	require(!hkm_big_was_freed(blocks[0]) && hkm_big_was_freed(blocks[2]) && hkm_big_was_freed(blocks[3]),
 		"not the oldest went");
 }
+
+/* So that blocks of changing sizes find a fit. */
+ISOLATED(fresh_mappings_leave_a_quarter_of_what_is_live)
+{
+	unsigned char *kept;
+	bool zeroed;
+
+	start();
+	take(40 * MIB);
+	kept = take(8 * MIB);
+	take(PAGE);
+	give(kept);
+	/* What is aligned is not grown out of what is kept. */
+	require(hkm_big_alloc(&policy, 64 * MIB, 2 * MIB, &zeroed) != NULL && zeroed, "not a fresh mapping");
+	require(hkm_big_cached() >= 8 * MIB, "%zu bytes are kept", hkm_big_cached());
+}
+
+#ifndef HAKMEM_TEST_SANITIZED /* which needs addresses without limit */
+static void leave_addresses(size_t bytes)
+{
+	const struct rlimit limit = { virtual_bytes() + bytes, RLIM_INFINITY };
+
+	require(setrlimit(RLIMIT_AS, &limit) == 0, "setrlimit");
+}
+
+ISOLATED(all_that_is_kept_goes_before_a_request_fails)
+{
+	unsigned char *kept;
+	bool zeroed;
+
+	start();
+	leave_addresses(200 * MIB);
+	kept = take(100 * MIB);
+	give(kept);
+	require(hkm_big_cached() >= 100 * MIB, "%zu bytes are kept", hkm_big_cached());
+	/* What is aligned is not grown out of what is kept. */
+	require(hkm_big_alloc(&policy, 150 * MIB, 2 * MIB, &zeroed) != NULL, "refused, and %zu bytes are kept", hkm_big_cached());
+}
+
+ISOLATED(half_of_what_there_was_at_a_refusal_is_left_to_others)
+{
+	unsigned char *blocks[32];
+	size_t count = 0;
+	bool zeroed;
+
+	start();
+	leave_addresses(200 * MIB);
+	while (count < 32 && (blocks[count] = hkm_big_alloc(&policy, 16 * MIB, PAGE, &zeroed)) != NULL)
+		count++;
+	require(count >= 4 && count < 32, "%zu blocks", count);
+	for (size_t i = 0; i < count; i++)
+		hkm_big_free(&policy, blocks[i]);
+	require(hkm_big_cached() > 0 && hkm_big_cached() <= count * 8 * MIB, "%zu bytes of %zu blocks are kept", hkm_big_cached(), count);
+}
+#endif
 
 ISOLATED(purging_takes_the_old_by_age)
 {
@@ -855,6 +911,11 @@ int main(void)
 		cmocka_unit_test(realloc_moves_pages),
 		cmocka_unit_test(the_cache_keeps_to_its_budget),
 		cmocka_unit_test(fresh_mappings_displace_kept_ones),
+		cmocka_unit_test(fresh_mappings_leave_a_quarter_of_what_is_live),
+#ifndef HAKMEM_TEST_SANITIZED
+		cmocka_unit_test(all_that_is_kept_goes_before_a_request_fails),
+		cmocka_unit_test(half_of_what_there_was_at_a_refusal_is_left_to_others),
+#endif
 		cmocka_unit_test(purging_takes_the_old_by_age),
 		cmocka_unit_test(purging_by_amount_takes_the_oldest),
 		cmocka_unit_test(a_range_purged_in_part_stays_the_oldest),
