@@ -142,6 +142,9 @@ static void *allocate_from(struct hkm_heap *heap, size_t size, size_t alignment,
 	/* No memory: what lies idle anywhere in the process goes first, if that could help. */
 	if (HKM_UNLIKELY(block == NULL) && hkm_heap_reclaim(size))
 		block = allocate_once(heap, size, alignment, dirty);
+	/* No room for a superslab, which is 2 MiB, or for its metadata, which has its place; but perhaps for a few pages. */
+	if (HKM_UNLIKELY(block == NULL) && size < HKM_LARGE_MAX)
+		block = allocate_big(heap, size, alignment, 0, dirty);
 	hkm_free_deferred(heap);
 	return block;
 }

@@ -18,6 +18,9 @@ struct hkm_range {
 /* The system's page size in bytes; read once. */
 size_t hkm_os_page_size(void);
 
+/* For unit tests: from now on hkm_os_page_size says `size`, a multiple of the system's. */
+void hkm_os_pretend_page_size(size_t size);
+
 /* Maps `size` usable bytes anywhere; NULL if the system refuses. */
 void *hkm_os_map(size_t size);
 

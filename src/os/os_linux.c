@@ -34,13 +34,19 @@
 #define CLEARED ((size_t)2 << 20) /* bytes of which is asked at once whether they are resident */
 #define MAP_FLAGS (MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE)
 
+static _Atomic size_t known_page_size; /* idempotent: every writer stores the same value */
+
+void hkm_os_pretend_page_size(size_t size)
+{
+	atomic_store_explicit(&known_page_size, size, memory_order_relaxed);
+}
+
 size_t hkm_os_page_size(void)
 {
-	static _Atomic size_t page_size; /* idempotent: every writer stores the same value */
-	size_t size = atomic_load_explicit(&page_size, memory_order_relaxed);
+	size_t size = atomic_load_explicit(&known_page_size, memory_order_relaxed);
 	if (HKM_UNLIKELY(size == 0)) {
 		size = (size_t)getauxval(AT_PAGESZ);
-		atomic_store_explicit(&page_size, size, memory_order_relaxed);
+		atomic_store_explicit(&known_page_size, size, memory_order_relaxed);
 	}
 	return size;
 }

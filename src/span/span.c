@@ -6,57 +6,28 @@
  */
 #include "span/span.h"
 
-#include <errno.h>
-#include <string.h>
-
 #include "os/os.h"
 #include "span/links.h"
 #include "span/masks.h"
+#include "span/window.h"
 
-#define FOREIGN_TRIES 4096u    /* superslabs with a stranger's mapping that are passed over in one search */
 #define HUGE_SLICES ((2u << 20) >> HKM_SLICE_SHIFT) /* slices in a huge page */
 #define POPULATE_SLICE_NS 8000u /* what the page faults of a slice cost at least */
 #define SKIP_FIRST 16u         /* superslabs that are not populated after one that was too dear */
 #define SKIP_MOST 4096u
 #define ALIGNED_LOOKS 16u      /* superslabs that are looked at for an aligned run which may not be there */
+#define CHECK_EVERY 500u       /* calls between two checks of everything, in the debug build */
 #define PURGE_RANGES 64u       /* ranges advised away in one call */
 #define PURGE_BYTES ((size_t)4 << 20) /* in them: what the system takes less than a millisecond for */
 #define QUEUE_STEPS 64u        /* superslabs taken off the queue before the lock is let go for a moment */
 
-/* All fields are guarded by hkm_span_lock. */
-struct superslab {
-	uint64_t free;      /* bit per slice that is free (0 in an unmapped superslab) */
-	uint64_t dirty;     /* of those, the ones that may be resident */
-	uint64_t shallow;   /* of those, the ones of which a slab has touched a page or two */
-	struct superslab *next, *prev;             /* bucket */
-	struct superslab *dirty_next, *dirty_prev; /* queue by age */
-	uint32_t dirty_since; /* low half of the time in ms; see dirty_since_ms */
-	uint8_t longest;    /* longest run of free bits, its bucket */
-	bool mapped;
-	bool foreign;       /* somebody else has mapped memory there */
-	bool queued;        /* on the queue */
-};
-HKM_STATIC_ASSERT(sizeof(struct superslab) == 64, "one cache line a superslab");
-
-/* Until the start every pointer is beyond; but for one that no program has. */
-struct hkm_window hkm_window = { .base = HKM_NO_WINDOW, .beyond = UINTPTR_MAX, .link_key = HKM_LINK_TAG };
 struct hkm_lock hkm_span_lock, hkm_purge_lock;
-
-/* Where everything lies; constant after hkm_span_start but for `ready`. */
-static struct {
-	struct superslab *superslabs;
-	size_t capacity;    /* superslabs in the window */
-	size_t ready;       /* of them, those with metadata mapped */
-	size_t first;       /* superslabs whose metadata is mapped at first: whole pages of each array */
-	bool reserved;      /* the window's addresses are reserved by a mapping of ours */
-} window;
 
 /* Guarded by hkm_span_lock; the counters are read by anyone. */
 static struct superslab *buckets[HKM_SUPERSLAB_SLICES + 1];
 static uint64_t bucket_bits; /* bit n-1: buckets[n] is not empty */
 static struct superslab *dirty_head, *dirty_tail;
-static size_t lowest_unmapped; /* no superslab below is unmapped and usable */
-static size_t refused_at; /* superslabs that were mapped when the system refused another; 0: it did not refuse the last one */
+static size_t refused_at; /* slices that were mapped when the system refused another; 0: it did not refuse the last one */
 static hkm_counter mapped_count, free_count, dirty_count, purged_bytes;
 static hkm_counter visited_count; /* whoever visits; a figure for tests */
 static hkm_counter oldest_dirty_ms; /* of the queue's head; 0: empty */
@@ -73,21 +44,6 @@ static _Atomic size_t fault_ahead; /* relaxed: a value of its own */
 static _Atomic uint64_t recent_ms;
 
 /* ---- Superslabs, buckets, the queue -------------------------------------------------------- */
-
-static char *superslab_start(const struct superslab *superslab)
-{
-	return (char *)hkm_window.base + (size_t)(superslab - window.superslabs) * HKM_SUPERSLAB_SIZE;
-}
-
-static struct hkm_slab *superslab_slab(const struct superslab *superslab, unsigned slice)
-{
-	return &hkm_window.slabs[(size_t)(superslab - window.superslabs) * HKM_SUPERSLAB_SLICES + slice];
-}
-
-static struct superslab *superslab_of(const struct hkm_slab *slab)
-{
-	return &window.superslabs[hkm_slice_index(slab) / HKM_SUPERSLAB_SLICES];
-}
 
 static void bucket_remove(struct superslab *superslab)
 {
@@ -173,6 +129,21 @@ static void queue_remove(struct superslab *superslab)
 	note_oldest();
 }
 
+static void queue_append(struct superslab *superslab)
+{
+	superslab->dirty_since = (uint32_t)atomic_load_explicit(&recent_ms, memory_order_relaxed);
+	if (superslab->queued)
+		return;
+	superslab->queued = true;
+	superslab->dirty_next = NULL;
+	superslab->dirty_prev = dirty_tail;
+	if (dirty_tail != NULL)
+		dirty_tail->dirty_next = superslab;
+	else
+		dirty_head = superslab;
+	dirty_tail = superslab;
+}
+
 /* `gained`: bits more than before, modulo 2^64. */
 static void set_dirty(struct superslab *superslab, uint64_t bits, uint64_t gained)
 {
@@ -185,17 +156,7 @@ static void set_dirty(struct superslab *superslab, uint64_t bits, uint64_t gaine
 		return; /* one that has become clean stays on the queue: it is likely to become dirty again soon */
 	if (superslab->queued && superslab != dirty_tail)
 		queue_remove(superslab);
-	superslab->dirty_since = (uint32_t)atomic_load_explicit(&recent_ms, memory_order_relaxed);
-	if (!superslab->queued) {
-		superslab->queued = true;
-		superslab->dirty_next = NULL;
-		superslab->dirty_prev = dirty_tail;
-		if (dirty_tail != NULL)
-			dirty_tail->dirty_next = superslab;
-		else
-			dirty_head = superslab;
-		dirty_tail = superslab;
-	}
+	queue_append(superslab);
 	note_oldest();
 }
 
@@ -204,113 +165,19 @@ void hkm_span_note_time(uint64_t now_ms)
 	atomic_store_explicit(&recent_ms, now_ms, memory_order_relaxed);
 }
 
-/* ---- The window ------------------------------------------------------------------------------ */
-
-/* Address sanitizers own most of the address space: there, and where the system does not follow a
- * hint, the window stays reserved. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define FOLLOW_HINT 0
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define FOLLOW_HINT 0
-#else
-#define FOLLOW_HINT 1
-#endif
-#else
-#define FOLLOW_HINT 1
-#endif
-
-/* Metadata of one slice, in bytes: bin, descriptor, states. */
-#define SLICE_METADATA (sizeof(void *) + sizeof(struct hkm_slab) + HKM_SLICE_SIZE / 1024)
-
-void hkm_span_start(void)
+/* Maps a superslab, or more of one; NULL if the system refuses. */
+static struct superslab *superslab_map(size_t slices)
 {
-	size_t size = (size_t)64 << 30;
-	while (size < 4 * hkm_os_physical_memory() && size < (size_t)16 << 40)
-		size *= 2;
-	size_t slices = size >> HKM_SLICE_SHIFT;
-	size_t metadata = slices * SLICE_METADATA + slices / HKM_SUPERSLAB_SLICES * sizeof(struct superslab);
-	metadata = hkm_align_up(metadata, HKM_SUPERSLAB_SIZE);
-	/* 32 TiB up: clear of programs, stacks, libraries and of the places that language runtimes favour;
-	 * 2 MiB steps of randomness. */
-	uintptr_t hint = ((uintptr_t)0x200000000000 + (hkm_os_random() >> 20 & (((uintptr_t)1 << 45) - 1)));
-	hint &= ~(HKM_SUPERSLAB_SIZE - 1);
-	size_t whole = metadata + size + HKM_SUPERSLAB_SIZE;
-	char *start = hkm_os_reserve(FOLLOW_HINT ? (void *)hint : NULL, whole);
-	if (start == NULL) {
-		/* A limit on addresses: take them unseen; whatever lies there already is passed over. */
-		start = (char *)hint;
-	} else if ((uintptr_t)start == hint && hkm_os_unmap(start, whole, false)) {
-		window.reserved = false;
-	} else {
-		window.reserved = true;
-		start = (char *)hkm_align_up((uintptr_t)start, HKM_SUPERSLAB_SIZE);
+	uint64_t bits, count;
+	struct superslab *superslab = hkm_window_map(slices, &bits);
+	if (superslab != NULL) {
+		count = count_bits(bits);
+		hkm_count(&mapped_count, count);
+		add_free(superslab, bits, count);
+		HKM_ASSERT(superslab->longest >= slices);
 	}
-	window.capacity = size / HKM_SUPERSLAB_SIZE;
-	hkm_span_note_time(hkm_os_now_ms());
-	window.first = hkm_max(64, hkm_os_page_size() / sizeof(struct superslab));
-	hkm_window.slabs = (struct hkm_slab *)start;
-	hkm_window.states = (uint8_t *)(hkm_window.slabs + slices);
-	hkm_window.states_origin = (uintptr_t)hkm_window.states - (((uintptr_t)start + metadata) >> 10);
-	hkm_window.bins = (_Atomic(struct hkm_bin *) *)(hkm_window.states + (slices << HKM_SLICE_SHIFT >> 10));
-	window.superslabs = (struct superslab *)(hkm_window.bins + slices);
-	__atomic_store_n(&hkm_window.base, (uintptr_t)start + metadata, __ATOMIC_RELAXED); /* hkm_window_base */
-	hkm_window.link_key = (__builtin_bswap64(hkm_os_random()) & ~(uintptr_t)7) | HKM_LINK_TAG;
-}
-
-/* Maps the metadata of as many superslabs as have some, so that there are always a power of two. */
-static bool window_grow(void)
-{
-	size_t growth = window.ready != 0 ? window.ready : window.first;
-	if (window.ready + growth > window.capacity)
-		return false;
-	size_t slice = window.ready * HKM_SUPERSLAB_SLICES, count = growth * HKM_SUPERSLAB_SLICES;
-	struct hkm_range parts[] = {
-		{ hkm_window.slabs + slice, count * sizeof(struct hkm_slab) },
-		{ hkm_window.states + (slice << HKM_SLICE_SHIFT >> 10), count << HKM_SLICE_SHIFT >> 10 },
-		{ hkm_window.bins + slice, count * sizeof(void *) },
-		{ window.superslabs + window.ready, growth * sizeof(struct superslab) },
-	};
-	for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
-		if (hkm_os_map_at(parts[i].start, parts[i].size, window.reserved) != 0) {
-			while (i-- > 0)
-				hkm_os_unmap(parts[i].start, parts[i].size, window.reserved);
-			return false;
-		}
-	}
-	window.ready += growth;
-	/* relaxed: see struct hkm_window. */
-	atomic_store_explicit(&hkm_window.beyond, -(window.ready * HKM_SUPERSLAB_SIZE) | 7, memory_order_relaxed);
-	return true;
-}
-
-/* Maps the lowest superslab that is not; NULL if the system refuses. */
-static struct superslab *superslab_map(void)
-{
-	for (unsigned tries = 0; tries < FOREIGN_TRIES; lowest_unmapped++) {
-		if (lowest_unmapped == window.ready && !window_grow()) {
-			refused_at = hkm_counted(&mapped_count);
-			return NULL;
-		}
-		struct superslab *superslab = &window.superslabs[lowest_unmapped];
-		if (superslab->mapped || superslab->foreign)
-			continue;
-		int error = hkm_os_map_at(superslab_start(superslab), HKM_SUPERSLAB_SIZE, window.reserved);
-		if (error == EEXIST) {
-			superslab->foreign = true;
-			tries++;
-			continue;
-		}
-		refused_at = error != 0 ? hkm_counted(&mapped_count) : 0;
-		if (error != 0)
-			return NULL;
-		lowest_unmapped++;
-		superslab->mapped = true;
-		hkm_count(&mapped_count, 1);
-		set_free(superslab, HKM_ALL_SLICES, HKM_SUPERSLAB_SLICES, HKM_SUPERSLAB_SLICES);
-		return superslab;
-	}
-	return NULL;
+	refused_at = superslab == NULL || superslab->mapped < HKM_SUPERSLAB_SLICES ? hkm_counted(&mapped_count) : 0;
+	return superslab;
 }
 
 /* ---- Spans ----------------------------------------------------------------------------------- */
@@ -371,7 +238,7 @@ static void populate(struct superslab *superslab, size_t bytes)
 		populates_to_skip = skip_next;
 		skip_next = hkm_min(2 * skip_next, SKIP_MOST);
 	}
-	uint64_t bits = superslab->mapped ? superslab->free & run_mask(slices) : 0;
+	uint64_t bits = superslab->free & run_mask(slices);
 	hkm_count(&populated_bytes, count_bits(bits) * HKM_SLICE_SIZE);
 	set_dirty(superslab, superslab->dirty | bits, count_bits(bits & ~superslab->dirty));
 	hkm_lock_release(&hkm_span_lock);
@@ -416,6 +283,14 @@ static bool promises_hold(const struct hkm_slab *slab, size_t first, size_t end,
 	return !zeroed || hkm_os_reads_as_zero(hkm_slab_start(slab + first), (end - first) << HKM_SLICE_SHIFT);
 }
 
+/* The debug build: hkm_span_check at the end of every so many calls. */
+static void check_sometimes(void)
+{
+	static _Atomic unsigned calls; /* relaxed: any count will do */
+	if (HAKMEM_DEBUG && atomic_fetch_add_explicit(&calls, 1, memory_order_relaxed) % CHECK_EVERY == 0)
+		hkm_span_check();
+}
+
 struct hkm_slab *hkm_span_alloc_aligned(size_t slices, size_t alignment, bool little, bool *zeroed, bool *fresh)
 {
 	HKM_ASSERT(slices >= 1 && slices <= HKM_SUPERSLAB_SLICES && alignment <= HKM_ALIGNED_SLICES);
@@ -425,7 +300,7 @@ struct hkm_slab *hkm_span_alloc_aligned(size_t slices, size_t alignment, bool li
 	struct superslab *superslab = find_fitting(slices, alignment);
 	bool grown = superslab == NULL;
 	if (grown)
-		superslab = superslab_map();
+		superslab = superslab_map(slices);
 	unsigned start = superslab != NULL ? best_start(superslab, slices, alignment, little) : HKM_SUPERSLAB_SLICES;
 	if (start < HKM_SUPERSLAB_SLICES) {
 		uint64_t bits = run_mask(slices) << start;
@@ -443,6 +318,7 @@ struct hkm_slab *hkm_span_alloc_aligned(size_t slices, size_t alignment, bool li
 	}
 	hkm_lock_release(&hkm_span_lock);
 	HKM_ASSERT(slab == NULL || promises_hold(slab, 0, slices, *zeroed));
+	check_sometimes();
 	size_t ahead = atomic_load_explicit(&fault_ahead, memory_order_relaxed);
 	if (grown && ahead > 0 && slab != NULL)
 		populate(superslab, ahead);
@@ -459,7 +335,7 @@ static void give_back(struct hkm_slab *slab, size_t slices, bool deep)
 	struct superslab *superslab = superslab_of(slab);
 	uint64_t bits = run_mask(slices) << hkm_slice_index(slab) % HKM_SUPERSLAB_SLICES;
 	hkm_lock_acquire(&hkm_span_lock);
-	HKM_ASSERT((superslab->free & bits) == 0 && superslab->mapped);
+	HKM_ASSERT((superslab->free & bits) == 0 && (bits & ~run_mask(superslab->mapped)) == 0);
 	add_free(superslab, bits, slices);
 	set_dirty(superslab, superslab->dirty | bits, slices);
 	if (!deep)
@@ -477,6 +353,7 @@ void hkm_span_free(struct hkm_slab *slab)
 	slab->kind = HKM_KIND_NONE;
 	slab->zeroed = 0;
 	give_back(slab, slices, slab->deep != 0);
+	check_sometimes();
 }
 
 bool hkm_span_extend(struct hkm_slab *slab, size_t slices, bool *zeroed)
@@ -526,10 +403,27 @@ struct purge_batch {
 	size_t count, bytes;
 };
 
-/* Takes the dirty slices of a superslab out, as if they were in use, into the batch. */
-static void purge_take(struct superslab *superslab, struct purge_batch *batch)
+/* Slices that can be given back: the dirty ones. Where a page is larger than a slice: whole pages that are free, and
+ * dirty in part. */
+static uint64_t purgeable(const struct superslab *superslab)
 {
-	uint64_t dirty = superslab->dirty, taken = 0;
+	size_t in_page = hkm_os_page_size() >> HKM_SLICE_SHIFT;
+	uint64_t bits = 0;
+	if (HKM_LIKELY(in_page <= 1))
+		return superslab->dirty;
+	for (size_t first = 0; first < HKM_SUPERSLAB_SLICES; first += in_page) {
+		uint64_t page = run_mask(in_page) << first;
+		if ((superslab->free & page) == page && (superslab->dirty & page) != 0)
+			bits |= page;
+	}
+	return bits;
+}
+
+/* Takes slices of a superslab that can be given back out, as if they were in use, into the batch. Result: whether there
+ * was one. */
+static bool purge_take(struct superslab *superslab, struct purge_batch *batch)
+{
+	uint64_t dirty = purgeable(superslab), taken = 0;
 	while (dirty != 0 && batch->count < PURGE_RANGES) {
 		unsigned length, start = next_run(&dirty, &length);
 		batch->ranges[batch->count].start = superslab_start(superslab) + start * HKM_SLICE_SIZE;
@@ -541,24 +435,41 @@ static void purge_take(struct superslab *superslab, struct purge_batch *batch)
 	}
 	uint64_t rest = superslab->free & ~taken;
 	set_free(superslab, rest, longest_run(rest), -count_bits(taken));
-	set_dirty(superslab, superslab->dirty & ~taken, -count_bits(taken));
+	set_dirty(superslab, superslab->dirty & ~taken, -count_bits(superslab->dirty & taken));
 	if (superslab->dirty == 0)
 		queue_remove(superslab);
+	return taken != 0;
 }
 
-/* Unmaps an empty superslab; called and returns with the lock held, lets go of it meanwhile. */
-static void superslab_unmap(struct superslab *superslab)
+/* Nothing of it can be given back: it goes to the end of the queue. */
+static void postpone(struct superslab *superslab)
 {
+	queue_remove(superslab);
+	queue_append(superslab);
+	note_oldest();
+}
+
+/* Whether all of a superslab that is mapped is free. */
+static bool is_empty(const struct superslab *superslab)
+{
+	return superslab->free == run_mask(superslab->mapped);
+}
+
+/* Unmaps an empty superslab; called and returns with the lock held, lets go of it meanwhile. Result: whether the system
+ * did so; if not, the superslab is clean. */
+static bool superslab_unmap(struct superslab *superslab)
+{
+	uint64_t bits = superslab->free, slices = count_bits(bits);
 	set_dirty(superslab, 0, -count_bits(superslab->dirty));
 	if (superslab->queued)
 		queue_remove(superslab);
-	set_free(superslab, 0, 0, -count_bits(superslab->free));
-	hkm_lock_release(&hkm_span_lock);
-	hkm_os_unmap(superslab_start(superslab), HKM_SUPERSLAB_SIZE, window.reserved);
-	hkm_lock_acquire(&hkm_span_lock);
-	superslab->mapped = false;
-	hkm_count(&mapped_count, (uint64_t)-1);
-	lowest_unmapped = hkm_min(lowest_unmapped, (size_t)(superslab - window.superslabs));
+	set_free(superslab, 0, 0, -slices);
+	bool unmapped = hkm_window_unmap(superslab);
+	if (unmapped)
+		hkm_count(&mapped_count, -slices);
+	else
+		add_free(superslab, bits, slices);
+	return unmapped;
 }
 
 /* Purges what purge_take collected; called and returns with the lock held, lets go of it meanwhile. */
@@ -599,7 +510,7 @@ static bool purge_step(uint64_t before_ms, size_t keep_bytes, uint64_t started_m
 	struct purge_batch batch;
 	batch.count = batch.bytes = 0;
 	/* The system may refuse what is unmapped, too; but others may need the addresses. */
-	size_t stay_mapped = before_ms == UINT64_MAX ? 1 : hkm_max(1, refused_at / 2);
+	size_t stay_mapped = hkm_max(HKM_SUPERSLAB_SLICES, before_ms == UINT64_MAX ? 0 : refused_at / 2);
 	struct superslab *superslab = dirty_head;
 	for (unsigned steps = 0; superslab != NULL && steps < QUEUE_STEPS; steps++, superslab = dirty_head) {
 		if (superslab->dirty == 0) {
@@ -612,7 +523,7 @@ static bool purge_step(uint64_t before_ms, size_t keep_bytes, uint64_t started_m
 			superslab = NULL;
 			break;
 		}
-		bool empty = superslab->free == HKM_ALL_SLICES && hkm_counted(&mapped_count) > stay_mapped;
+		bool empty = is_empty(superslab) && hkm_counted(&mapped_count) > stay_mapped;
 		if (batch.count == PURGE_RANGES || batch.bytes >= PURGE_BYTES || (empty && batch.count > 0))
 			break;
 		if (empty) {
@@ -622,7 +533,11 @@ static bool purge_step(uint64_t before_ms, size_t keep_bytes, uint64_t started_m
 			superslab_unmap(superslab);
 			return true;
 		}
-		purge_take(superslab, &batch);
+		if (!purge_take(superslab, &batch)) {
+			postpone(superslab);
+			superslab = NULL;
+			break;
+		}
 		note_purge(dirty - hkm_counted(&dirty_count), aged, before_ms, started_ms);
 	}
 	bool some = batch.count > 0;
@@ -631,10 +546,9 @@ static bool purge_step(uint64_t before_ms, size_t keep_bytes, uint64_t started_m
 	if (some ? purged > 0 : superslab != NULL)
 		return true;
 	/* Those that were purged while the system refused memory are free to the last slice, but on no queue. */
-	if (before_ms != UINT64_MAX || buckets[HKM_SUPERSLAB_SLICES] == NULL || hkm_counted(&mapped_count) <= 1)
+	if (before_ms != UINT64_MAX || buckets[HKM_SUPERSLAB_SLICES] == NULL || hkm_counted(&mapped_count) <= HKM_SUPERSLAB_SLICES)
 		return false;
-	superslab_unmap(buckets[HKM_SUPERSLAB_SLICES]);
-	return true;
+	return superslab_unmap(buckets[HKM_SUPERSLAB_SLICES]);
 }
 
 size_t hkm_span_purge(uint64_t before_ms, size_t keep_bytes)
@@ -656,6 +570,7 @@ size_t hkm_span_purge(uint64_t before_ms, size_t keep_bytes)
 		hkm_lock_release(&hkm_span_lock);
 		hkm_lock_release(&hkm_purge_lock);
 	}
+	check_sometimes();
 	return bytes;
 }
 
@@ -674,7 +589,7 @@ bool hkm_span_purge_is_due(uint64_t before_ms)
 
 void hkm_span_stats(struct hkm_span_stats *stats)
 {
-	stats->mapped = hkm_counted(&mapped_count) * HKM_SUPERSLAB_SIZE;
+	stats->mapped = hkm_counted(&mapped_count) * HKM_SLICE_SIZE;
 	stats->free_slices = hkm_counted(&free_count);
 	stats->dirty_slices = hkm_counted(&dirty_count);
 	stats->purged = hkm_counted(&purged_bytes);
@@ -684,20 +599,72 @@ void hkm_span_stats(struct hkm_span_stats *stats)
 	stats->visited = hkm_counted(&visited_count);
 }
 
-HKM_RACY void hkm_span_visit(void (*visit)(struct hkm_slab *slab, void *context), void *context)
+struct visit {
+	void (*visit)(struct hkm_slab *slab, void *context);
+	void *context;
+};
+
+HKM_RACY static void visit_superslabs(struct superslab *first, size_t count, const struct visit *visit)
 {
-	size_t slices = hkm_window_slices();
-	for (size_t slice = 0; slice < slices; slice++) {
-		/* A superslab without a span in use is passed over, whether it is mapped or not. */
-		const struct superslab *superslab = &window.superslabs[slice / HKM_SUPERSLAB_SLICES];
-		if (slice % HKM_SUPERSLAB_SLICES == 0 && (!superslab->mapped || superslab->free == HKM_ALL_SLICES)) {
-			slice += HKM_SUPERSLAB_SLICES - 1;
-			continue;
-		}
-		struct hkm_slab *slab = &hkm_window.slabs[slice];
-		if (slab->kind != HKM_KIND_NONE && slab->kind != HKM_KIND_MID_REST) {
-			visit(slab, context);
-			hkm_count(&visited_count, 1);
+	for (struct superslab *superslab = first; superslab < first + count; superslab++) {
+		unsigned slices = superslab->mapped;
+		if (superslab->free == run_mask(slices))
+			continue; /* without a span in use, mapped or not */
+		for (unsigned slice = 0; slice < slices; slice++) {
+			struct hkm_slab *slab = superslab_slab(superslab, slice);
+			if (slab->kind != HKM_KIND_NONE && slab->kind != HKM_KIND_MID_REST) {
+				visit->visit(slab, visit->context);
+				hkm_count(&visited_count, 1);
+			}
 		}
 	}
+}
+
+void hkm_span_visit(void (*visit)(struct hkm_slab *slab, void *context), void *context)
+{
+	visit_superslabs(hkm_superslabs, hkm_window_superslabs(), &(struct visit){ visit, context });
+}
+
+/* ---- Checking ------------------------------------------------------------------------------------ */
+
+struct sums {
+	uint64_t mapped, free, dirty, in_buckets, queued;
+};
+
+static void check_superslabs(struct superslab *first, size_t count, struct sums *sums)
+{
+	for (struct superslab *superslab = first; superslab < first + count; superslab++) {
+		HKM_ASSERT((superslab->free & ~run_mask(superslab->mapped)) == 0);
+		HKM_ASSERT((superslab->dirty & ~superslab->free) == 0);
+		HKM_ASSERT((superslab->shallow & ~superslab->dirty) == 0);
+		HKM_ASSERT(superslab->longest == longest_run(superslab->free));
+		HKM_ASSERT(superslab->dirty == 0 || superslab->queued);
+		HKM_ASSERT(!superslab->vacant || (superslab->mapped == 0 && !superslab->queued));
+		sums->mapped += superslab->mapped;
+		sums->free += count_bits(superslab->free);
+		sums->dirty += count_bits(superslab->dirty);
+		sums->in_buckets += superslab->longest > 0;
+		sums->queued += superslab->queued;
+	}
+}
+
+void hkm_span_check(void)
+{
+	struct sums sums = { 0 };
+	hkm_lock_acquire(&hkm_span_lock);
+	check_superslabs(hkm_superslabs, hkm_window_superslabs(), &sums);
+	HKM_ASSERT(sums.mapped == hkm_counted(&mapped_count));
+	HKM_ASSERT(sums.free == hkm_counted(&free_count));
+	HKM_ASSERT(sums.dirty == hkm_counted(&dirty_count));
+	for (unsigned bucket = 1; bucket <= HKM_SUPERSLAB_SLICES; bucket++) {
+		HKM_ASSERT((buckets[bucket] != NULL) == (bucket_bits >> (bucket - 1) & 1));
+		for (const struct superslab *superslab = buckets[bucket]; superslab != NULL; superslab = superslab->next) {
+			HKM_ASSERT(superslab->longest == bucket);
+			sums.in_buckets--;
+		}
+	}
+	for (const struct superslab *superslab = dirty_head; superslab != NULL; superslab = superslab->dirty_next)
+		sums.queued--;
+	HKM_ASSERT(sums.in_buckets == 0 && sums.queued == 0);
+	hkm_lock_release(&hkm_span_lock);
 }

@@ -245,6 +245,9 @@ extern struct hkm_regret hkm_span_aged, hkm_span_surplus;
  * meanwhile, so what it reads is advice. */
 void hkm_span_visit(void (*visit)(struct hkm_slab *slab, void *context), void *context);
 
+/* Asserts all that must hold of superslabs, buckets, the queue and the counters; the debug build only. Takes the lock. */
+void hkm_span_check(void);
+
 /* Guards the superslabs; and, held for as long as slices are out to be purged, so that a child of fork does not lose
  * them, the right to purge. For fork only. */
 extern struct hkm_lock hkm_span_lock, hkm_purge_lock;

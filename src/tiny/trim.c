@@ -44,6 +44,8 @@ static void add_free_pages(const struct hkm_slab *slab, const uint64_t *map, str
 {
 	size_t page_size = hkm_os_page_size(), size = slab->block_size;
 	char *start = hkm_slab_start(slab);
+	if (page_size > HKM_SLICE_SIZE)
+		return; /* a page is also that of the slabs beside this one */
 	for (size_t offset = 0; offset < HKM_SLICE_SIZE; offset += page_size) {
 		uint32_t first = (uint32_t)(offset / size), last = (uint32_t)((offset + page_size - 1) / size);
 		uint32_t index = first;

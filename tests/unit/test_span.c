@@ -81,6 +81,7 @@ static void check_stats(void)
 		"%zu slices free of %zu bytes, %zu live", stats.free_slices, stats.mapped, live_slices);
 	require(stats.dirty_slices <= stats.free_slices, "%zu slices dirty", stats.dirty_slices);
 	require(hkm_span_dirty() == stats.dirty_slices * HKM_SLICE_SIZE, "%zu bytes dirty", hkm_span_dirty());
+	hkm_span_check();
 }
 
 static void take_aligned(struct span *span, size_t slices, size_t alignment)
@@ -466,6 +467,101 @@ ISOLATED(a_promise_ends_with_its_span)
 		require(spans[0].slab[i].zeroed == 0, "slice %zu still reads as zero", i);
 }
 
+/* ---- Addresses that others have -------------------------------------------------------------- */
+
+#ifndef HAKMEM_TEST_SANITIZED /* there the window is reserved */
+#define ELSEWHERE 300u
+
+static struct hkm_slab *elsewhere[ELSEWHERE];
+
+static void take_elsewhere(void)
+{
+	bool zeroed, fresh;
+
+	for (size_t i = 0; i < ELSEWHERE; i++) {
+		elsewhere[i] = hkm_span_alloc(HKM_SUPERSLAB_SLICES, false, &zeroed, &fresh);
+		require(elsewhere[i] != NULL, "no span %zu", i);
+		require(!zeroed || pages_hold(elsewhere[i], 0, HKM_SUPERSLAB_SLICES * PAGES_IN_SLICE, 0), "not zero");
+		require(hkm_slice_is_ours(hkm_slice_index(elsewhere[i])), "not ours");
+		require(hkm_slice_of(hkm_slab_start(elsewhere[i])) == hkm_slice_index(elsewhere[i]), "descriptor");
+		mark_pages(elsewhere[i], 0, HKM_SUPERSLAB_SLICES * PAGES_IN_SLICE, i + 1);
+		*hkm_state_of(hkm_slab_start(elsewhere[i])) = (uint8_t)i;
+		hkm_span_set_bin(elsewhere[i], NULL);
+		elsewhere[i]->kind = HKM_KIND_LARGE;
+		if (i % 50 == 0)
+			hkm_span_check();
+	}
+}
+
+static void give_elsewhere(void)
+{
+	for (size_t i = 0; i < ELSEWHERE; i++) {
+		require(pages_hold(elsewhere[i], 0, HKM_SUPERSLAB_SLICES * PAGES_IN_SLICE, i + 1), "overwritten");
+		require(*hkm_state_of(hkm_slab_start(elsewhere[i])) == (uint8_t)i, "state overwritten");
+		*hkm_state_of(hkm_slab_start(elsewhere[i])) = 0;
+		hkm_span_free(elsewhere[i]);
+	}
+	hkm_span_check();
+}
+
+static void count_span(struct hkm_slab *slab, void *context)
+{
+	require(slab->kind == HKM_KIND_LARGE, "kind");
+	++*(size_t *)context;
+}
+
+ISOLATED(a_reservation_in_the_window_is_jumped_over)
+{
+	size_t visited = 0, outside = 0;
+	struct hkm_span_stats stats;
+	char *stranger;
+
+	hkm_span_start();
+	require(!hkm_slice_is_ours(hkm_slice_of(&stats)) && !hkm_slice_is_ours(hkm_slice_of(NULL)) &&
+		!hkm_slice_is_ours(hkm_slice_of((void *)UINTPTR_MAX)), "a wrong address is ours");
+	take(&spans[0], HKM_SUPERSLAB_SLICES);
+	stranger = hkm_slab_start(spans[0].slab) + 3 * HKM_SUPERSLAB_SIZE;
+	require(mmap(stranger, 1024 * GIB, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE,
+		-1, 0) == stranger, "stranger");
+	give(&spans[0]);
+	take_elsewhere();
+	for (size_t i = 0; i < ELSEWHERE; i++)
+		outside += hkm_slab_start(elsewhere[i]) >= stranger + 1024 * GIB;
+	require(outside >= ELSEWHERE - 3, "%zu outside", outside);
+	hkm_span_visit(count_span, &visited);
+	require(visited == ELSEWHERE, "%zu visited", visited);
+	give_elsewhere();
+	purge_all();
+	hkm_span_stats(&stats);
+	require(stats.mapped <= HKM_SUPERSLAB_SIZE, "%zu bytes of empty superslabs are mapped", stats.mapped);
+	take_elsewhere();
+	give_elsewhere();
+}
+
+/* Pages of 64 KiB are two slices: a slice beside one in use stays, and a page is given back when both are free. */
+ISOLATED(a_page_of_several_slices_is_purged_whole)
+{
+	hkm_os_pretend_page_size(2 * HKM_SLICE_SIZE);
+	hkm_span_start();
+	for (size_t i = 0; i < HKM_SUPERSLAB_SLICES; i++)
+		take(&spans[i], 1);
+	for (size_t i = 0; i < HKM_SUPERSLAB_SLICES; i += 2)
+		give(&spans[i]);
+	hkm_span_purge(UINT64_MAX, 0);
+	require(hkm_span_dirty() == HKM_SUPERSLAB_SIZE / 2, "%zu bytes dirty", hkm_span_dirty());
+	hkm_span_check();
+	for (size_t i = 1; i < HKM_SUPERSLAB_SLICES; i += 2)
+		require(pages_hold(spans[i].slab, 0, PAGES_IN_SLICE, spans[i].mark), "the neighbour was wiped");
+	for (size_t i = 1; i < 16; i += 2)
+		give(&spans[i]);
+	hkm_span_purge(UINT64_MAX, 0);
+	require(hkm_span_dirty() == HKM_SUPERSLAB_SIZE / 2 - 8 * HKM_SLICE_SIZE, "%zu bytes dirty", hkm_span_dirty());
+	hkm_span_check();
+	for (size_t i = 17; i < HKM_SUPERSLAB_SLICES; i += 2)
+		require(pages_hold(spans[i].slab, 0, PAGES_IN_SLICE, spans[i].mark), "the neighbour was wiped");
+}
+#endif
+
 /* ---- What the learner wants to know ------------------------------------------------------ */
 
 ISOLATED(what_is_asked_for_in_time_is_regretted)
@@ -629,6 +725,10 @@ int main(void)
 		cmocka_unit_test(purging_by_age_spares_the_young),
 		cmocka_unit_test(empty_superslabs_are_unmapped_and_their_addresses_used_again),
 		cmocka_unit_test(memory_that_cannot_be_purged_stays_dirty_and_nothing_hangs),
+#ifndef HAKMEM_TEST_SANITIZED
+		cmocka_unit_test(a_reservation_in_the_window_is_jumped_over),
+		cmocka_unit_test(a_page_of_several_slices_is_purged_whole),
+#endif
 		cmocka_unit_test(only_slices_that_nobody_has_had_since_a_purge_are_said_to_be_zero),
 		cmocka_unit_test(locked_slices_are_not_said_to_be_zero),
 		cmocka_unit_test(a_promise_ends_with_its_span),
