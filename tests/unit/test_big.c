@@ -305,6 +305,19 @@ ISOLATED(a_block_grows_into_what_is_kept_behind_it)
 	require(after.cached_mappings == 1 && after.cached_bytes == 9 * MIB, "not joined");
 }
 
+ISOLATED(a_block_is_moved_if_what_is_kept_behind_it_is_too_little)
+{
+	unsigned char *block;
+
+	start();
+	policy.big_surplus = 1000;
+	give(take_apart(9 * MIB));
+	block = take(3 * MIB);
+	fill_pattern(block, 3 * MIB, 1);
+	block = hkm_big_resize(&policy, block, 20 * MIB);
+	require(block != NULL && usable(block) == 20 * MIB && pattern_holds(block, 3 * MIB, 3 * MIB, 1), "%zu bytes", usable(block));
+}
+
 ISOLATED(realloc_moves_pages)
 {
 	unsigned char *block, *moved;
@@ -908,6 +921,7 @@ int main(void)
 		cmocka_unit_test(a_kept_range_that_is_too_small_grows),
 		cmocka_unit_test(resizing_keeps_contents_and_copies_nothing),
 		cmocka_unit_test(a_block_grows_into_what_is_kept_behind_it),
+		cmocka_unit_test(a_block_is_moved_if_what_is_kept_behind_it_is_too_little),
 		cmocka_unit_test(realloc_moves_pages),
 		cmocka_unit_test(the_cache_keeps_to_its_budget),
 		cmocka_unit_test(fresh_mappings_displace_kept_ones),
