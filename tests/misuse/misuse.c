@@ -261,6 +261,49 @@ static void written_overflow(void)
 	pthread_join(thread, NULL);
 }
 
+/* ---- Asking for a size ---- */
+
+static void wrong_usable_size(void *pointer)
+{
+	announce(pointer);
+	require(malloc_usable_size(opaque_pointer(pointer)) == 0, "the usable size of a wrong pointer");
+}
+
+static void usable_static(void) { wrong_usable_size(static_bytes + 64); }
+static void usable_wild(void) { wrong_usable_size(wild(0xdeadbeefdeadbee0u)); }
+static void usable_misaligned(void) { wrong_usable_size(at(malloc(100), 1)); }
+static void usable_not_yet_given(void) { wrong_usable_size(not_yet_given(208)); }
+static void usable_interior_mid(void) { wrong_usable_size(at(malloc(5000), 1600)); }
+static void usable_interior_big(void) { wrong_usable_size(at(malloc(9 * MIB), 4096)); }
+static void usable_freed_mid(void) { wrong_usable_size(freed(5000)); }
+static void usable_freed_large(void) { wrong_usable_size(freed(300000)); }
+static void usable_freed_big(void) { wrong_usable_size(freed(5 * MIB)); }
+
+/* ---- Blocks whose thread has ended ---- */
+
+static void *allocate_in_thread(void *size)
+{
+	return malloc(*(const size_t *)size);
+}
+
+/* By a thread that has a heap of its own already. */
+static void double_free_of_ended(size_t size)
+{
+	pthread_t thread;
+	void *block;
+
+	free(malloc(1));
+	require(pthread_create(&thread, NULL, allocate_in_thread, &size) == 0, "thread");
+	pthread_join(thread, &block);
+	free(block);
+	wrong_free(block);
+}
+
+static void double_tiny_ended(void) { double_free_of_ended(100); }
+static void double_mid_ended(void) { double_free_of_ended(5000); }
+static void double_large_ended(void) { double_free_of_ended(300000); }
+static void double_big_ended(void) { double_free_of_ended(5 * MIB); }
+
 static void nothing_wrong(void) { announce(NULL); }
 
 static const struct {
@@ -341,6 +384,19 @@ static const struct {
 	{ "realloc-freed-big", realloc_freed_big },
 	{ "realloc-interior-mid", realloc_interior_mid },
 	{ "realloc-interior-big", realloc_interior_big },
+	{ "usable-static", usable_static },
+	{ "usable-wild", usable_wild },
+	{ "usable-misaligned", usable_misaligned },
+	{ "usable-not-yet-given", usable_not_yet_given },
+	{ "usable-interior-mid", usable_interior_mid },
+	{ "usable-interior-big", usable_interior_big },
+	{ "usable-freed-mid", usable_freed_mid },
+	{ "usable-freed-large", usable_freed_large },
+	{ "usable-freed-big", usable_freed_big },
+	{ "double-tiny-ended", double_tiny_ended },
+	{ "double-mid-ended", double_mid_ended },
+	{ "double-large-ended", double_large_ended },
+	{ "double-big-ended", double_big_ended },
 };
 
 /* Blocks of all kinds must not overlap or lose their content. */

@@ -34,7 +34,7 @@ class Misuse(unittest.TestCase):
         self.assertRegex(pointer, r"^0x[0-9a-f]+$")
         self.assertRegex(
             result.stderr,
-            r"\Ahakmem: " + NAMED + r"(free|realloc|malloc)\(\): [^\n]*\b" + pointer + r"\b[^\n]*\n\Z",
+            r"\Ahakmem: " + NAMED + r"(free|realloc|malloc|malloc_usable_size)\(\): [^\n]*\b" + pointer + r"\b[^\n]*\n\Z",
             "want one line that names " + pointer,
         )
         self.assertIn(word, result.stderr)
@@ -42,7 +42,8 @@ class Misuse(unittest.TestCase):
         if case.startswith("written"):  # by the next malloc, or by a tick that takes its list to the slabs
             self.assertIn(call, ("malloc", "free"))
         else:
-            self.assertEqual(call, "realloc" if case.startswith("realloc") else "free")
+            calls = {"realloc": "realloc", "usable": "malloc_usable_size"}
+            self.assertEqual(call, calls.get(case.split("-")[0], "free"))
 
     def word_for(self, case):
         # Whether a large or big block was there before cannot be told once its pages are gone.
@@ -54,7 +55,7 @@ class Misuse(unittest.TestCase):
             return "write after free"
         if "misaligned" in case or case == "wild-1":
             return "misaligned pointer"
-        if case.startswith("realloc-freed"):
+        if case.startswith(("realloc-freed", "usable-freed")):
             return "pointer"
         return "invalid pointer"
 
