@@ -4,6 +4,7 @@
 #include "unit.h"
 
 #include <pthread.h>
+#include <sys/resource.h>
 #include <sched.h>
 #include <stdatomic.h>
 
@@ -550,12 +551,65 @@ ISOLATED(frees_that_interrupt_a_slow_path_wait_for_its_end)
 }
 
 /* The last call for long may be any. */
+/* Leaves some 60 MiB of free slices, which are resident as far as anybody knows. */
+static void leave_idle_spans(struct hkm_heap *own)
+{
+	static void *idle[500];
+	struct hkm_policy policy;
+
+	hkm_policy_copy(&policy);
+	policy.dirty_bytes = 1 * GIB;
+	impose(own, &policy);
+	for (size_t i = 0; i < 500; i++)
+		idle[i] = hkm_malloc(120000);
+	for (size_t i = 0; i < 500; i++)
+		hkm_free(idle[i]);
+	hkm_ace_flush(own, hkm_heap_enter(own));
+	hkm_heap_leave(own);
+	hkm_pool_release_idle(true);
+	require(hkm_span_dirty() > 50 * MIB, "%zu bytes lie idle", hkm_span_dirty());
+}
+
+ISOLATED(fresh_big_memory_makes_idle_spans_go)
+{
+	struct hkm_heap *own = quiet_heap();
+	size_t before;
+
+	leave_idle_spans(own);
+	before = hkm_span_dirty();
+	require(hkm_malloc(30 * MIB) != NULL && hkm_span_dirty() <= before - 30 * MIB, "%zu bytes lie idle, before %zu",
+		hkm_span_dirty(), before);
+}
+
+#ifndef HAKMEM_TEST_SANITIZED /* which needs addresses without limit */
+ISOLATED(idle_spans_go_before_a_request_fails)
+{
+	struct rlimit limit = { 0, RLIM_INFINITY };
+
+	leave_idle_spans(quiet_heap());
+	limit.rlim_cur = virtual_bytes() + 10 * MIB;
+	require(setrlimit(RLIMIT_AS, &limit) == 0, "setrlimit");
+	require(hkm_malloc(40 * MIB) != NULL, "refused, and %zu bytes lie idle", hkm_span_dirty());
+}
+#endif
+
+/* So that it goes when its time has come. */
+ISOLATED(who_keeps_big_memory_expects_a_tick)
+{
+	struct hkm_heap *own = quiet_heap();
+	void *block = hkm_malloc(4 * MIB);
+
+	own->expecting = false;
+	hkm_free(block);
+	require(own->expecting, "nobody will look at the clock");
+}
+
 ISOLATED(frees_that_were_put_aside_go_with_whatever_call_ends_next)
 {
 	struct hkm_heap *own = quiet_heap();
-	char *large = hkm_malloc(100000), *big = hkm_malloc(4 * MIB);
+	char *large = hkm_malloc(100000), *big = hkm_malloc(4 * MIB), *other = NULL;
 
-	for (unsigned i = 0; i < 4; i++) {
+	for (unsigned i = 0; i < 5; i++) {
 		void *waiting = hkm_malloc(3000);
 
 		hkm_heap_guard(own, true);
@@ -567,10 +621,13 @@ ISOLATED(frees_that_were_put_aside_go_with_whatever_call_ends_next)
 			big = hkm_realloc(big, 8 * MIB);
 		else if (i == 2)
 			large = hkm_realloc(large, 200000);
-		else
+		else if (i == 3)
 			hkm_malloc_trim(0);
+		else
+			other = hkm_malloc(3 * MIB);
 		require(atomic_load(&own->deferred) == NULL, "call %u: the free still waits", i);
 	}
+	hkm_free(other);
 	hkm_free(large);
 	hkm_free(big);
 }
@@ -699,6 +756,11 @@ int main(void)
 		cmocka_unit_test(fork_hooks_take_all_locks_and_give_them_back),
 		cmocka_unit_test(the_child_of_a_fork_adopts_the_heaps_of_lost_threads),
 		cmocka_unit_test(frees_that_interrupt_a_slow_path_wait_for_its_end),
+		cmocka_unit_test(fresh_big_memory_makes_idle_spans_go),
+#ifndef HAKMEM_TEST_SANITIZED
+		cmocka_unit_test(idle_spans_go_before_a_request_fails),
+#endif
+		cmocka_unit_test(who_keeps_big_memory_expects_a_tick),
 		cmocka_unit_test(frees_that_were_put_aside_go_with_whatever_call_ends_next),
 		cmocka_unit_test(tiny_frees_wait_when_the_hot_list_is_full),
 		cmocka_unit_test(allocations_that_interrupt_a_slow_path_come_from_the_reserve),
