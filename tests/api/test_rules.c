@@ -175,7 +175,7 @@ static void destroy_thread_local(void *depth)
 	destroyed++;
 	use_every_layer();
 	if (depth != NULL)
-		require(__cxa_thread_atexit_impl(destroy_thread_local, (char *)depth - 1, &destroyed) == 0, "thread_atexit");
+		require(__cxa_thread_atexit_impl(destroy_thread_local, (void *)((uintptr_t)depth - 1), &destroyed) == 0, "thread_atexit");
 }
 
 /* The C library allocates the destructors' records: that may be the thread's first call. */
