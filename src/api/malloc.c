@@ -22,7 +22,7 @@ static void *allocate_tiny(struct hkm_heap *heap, size_t size)
 	struct hkm_bin *bin = &heap->bins[class];
 	const struct hkm_policy *policy = hkm_heap_enter(heap);
 	hkm_heap_poll_entered(heap, policy);
-	struct hkm_block *block = hkm_tiny_refill(heap, policy, class) ? hkm_tiny_pop(bin) : NULL;
+	struct hkm_block *block = hkm_tiny_refill(heap, policy, class) ? hkm_tiny_take_head(bin, bin->head) : NULL;
 	hkm_heap_leave(heap);
 	return block;
 }
@@ -316,6 +316,18 @@ static void free_tiny_remote(struct hkm_heap *heap, struct hkm_bin *bin, void *p
 		hkm_remote_free(heap, owner, hkm_tiny_shapes[class].size, pointer);
 }
 
+/* A block of one of this heap's slabs beyond the window, or a wrong pointer into one: what the fast path does within. */
+static void free_tiny_own(struct hkm_heap *heap, struct hkm_bin *bin, void *pointer)
+{
+	const struct hkm_slab *slab = &hkm_window.slabs[hkm_slice_of(pointer)];
+	if (HKM_UNLIKELY(pointer == bin->head || !hkm_tiny_is_block(slab, pointer)))
+		report_wrong("free", pointer);
+	else if (bin->room > 0)
+		hkm_tiny_free_local(heap, bin, pointer);
+	else
+		hkm_free_full(pointer, bin);
+}
+
 /* The descriptor of the slice that holds `pointer`, if L0 or L1 has a span there. NULL: the block, if it is one, is L2's or
  * the reserve's; a foreign mapping, and so either of theirs, may lie within the window, too. */
 static struct hkm_slab *slab_in_use(const void *pointer)
@@ -332,7 +344,9 @@ static void free_in_slab(struct hkm_heap *heap, struct hkm_slab *slab, void *poi
 {
 	/* relaxed: see hkm_span_set_bin. */
 	struct hkm_bin *bin = atomic_load_explicit(&hkm_window.bins[hkm_slice_index(slab)], memory_order_relaxed);
-	if (hkm_is_bin(bin))
+	if (hkm_is_bin(bin) && hkm_heap_of_bin(bin) == heap)
+		free_tiny_own(heap, bin, pointer);
+	else if (hkm_is_bin(bin))
 		free_tiny_remote(heap, bin, pointer);
 	else if (slab->kind < HKM_KIND_MID)
 		report_wrong("free", pointer);

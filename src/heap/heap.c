@@ -267,7 +267,7 @@ static void *pop_long_lived(struct hkm_heap *heap, unsigned class)
 		if (!hkm_tiny_refill(heap, policy, class))
 			return NULL;
 		hkm_tiny_close(heap);
-		block = hkm_tiny_pop(bin);
+		block = hkm_tiny_take_head(bin, bin->head);
 	}
 	return block;
 }

@@ -14,10 +14,10 @@
 
 #define HKM_LINK_TAG (uintptr_t)6 /* the key's lowest bits */
 
-/* Any pointer that is none of an aligned one into a slice with metadata cannot be a block of the window's. Nor can NULL. */
+/* Any pointer that is none of an aligned one into a slice with metadata cannot be a block. Nor can NULL. */
 static inline bool hkm_may_be_block(const void *pointer)
 {
-	return !hkm_is_beyond((uintptr_t)pointer - hkm_window_base());
+	return HKM_LIKELY(!hkm_is_beyond((uintptr_t)pointer - hkm_window_base())) || hkm_is_in_granule(pointer);
 }
 
 /* The next block of the list, NULL: the last one; or, if the program has written there, anything. */

@@ -622,7 +622,10 @@ HKM_RACY static void visit_superslabs(struct superslab *first, size_t count, con
 
 void hkm_span_visit(void (*visit)(struct hkm_slab *slab, void *context), void *context)
 {
-	visit_superslabs(hkm_superslabs, hkm_window_superslabs(), &(struct visit){ visit, context });
+	const struct visit all = { visit, context };
+	visit_superslabs(hkm_superslabs, hkm_window_superslabs(), &all);
+	for (const struct granule *granule = NULL; (granule = hkm_window_next_granule(granule)) != NULL;)
+		visit_superslabs(&hkm_superslabs[granule->first], hkm_granule_size, &all);
 }
 
 /* ---- Checking ------------------------------------------------------------------------------------ */
@@ -653,6 +656,8 @@ void hkm_span_check(void)
 	struct sums sums = { 0 };
 	hkm_lock_acquire(&hkm_span_lock);
 	check_superslabs(hkm_superslabs, hkm_window_superslabs(), &sums);
+	for (const struct granule *granule = NULL; (granule = hkm_window_next_granule(granule)) != NULL;)
+		check_superslabs(&hkm_superslabs[granule->first], hkm_granule_size, &sums);
 	HKM_ASSERT(sums.mapped == hkm_counted(&mapped_count));
 	HKM_ASSERT(sums.free == hkm_counted(&free_count));
 	HKM_ASSERT(sums.dirty == hkm_counted(&dirty_count));

@@ -117,22 +117,27 @@ static inline bool hkm_is_beyond(uintptr_t offset)
 #endif
 }
 
-/* Number of slices with metadata, from the base on: none or a power of two. */
+/* Number of the window's slices with metadata, from the base on: none or a power of two. */
 static inline size_t hkm_window_slices(void)
 {
 	uintptr_t beyond = atomic_load_explicit(&hkm_window.beyond, memory_order_relaxed);
 	return -(beyond & ~(uintptr_t)7) >> HKM_SLICE_SHIFT;
 }
 
-/* Index of the slice that holds `address`; at least hkm_window_slices() if there is none. */
+/* Index of the slice that holds `address`, counted from the base on. */
 static inline size_t hkm_slice_of(const void *address)
 {
 	return ((uintptr_t)address - hkm_window.base) >> HKM_SLICE_SHIFT;
 }
 
+/* Whether a slice beyond the window has metadata, and whether an aligned pointer leads there; window.h. */
+bool hkm_granule_is_ours(size_t slice);
+bool hkm_is_in_granule(const void *pointer);
+
+/* Whether a slice has metadata. */
 static inline bool hkm_slice_is_ours(size_t slice)
 {
-	return slice < hkm_window_slices();
+	return HKM_LIKELY(slice < hkm_window_slices()) || hkm_granule_is_ours(slice);
 }
 
 static inline size_t hkm_slice_index(const struct hkm_slab *slab)

@@ -1,15 +1,23 @@
 /* window.c - see window.h, and docs/design/address-window.md.
  *
- * The window has far more addresses than are used, so that whatever others map there can be jumped over.
+ * The window has far more addresses than are used, so that whatever others map there can be jumped over. Where that does not
+ * help, superslabs come from granules at random places, or where the kernel itself finds room.
  */
 #include "span/window.h"
 
 #include <errno.h>
 
+#include "core/meta.h"
 #include "os/os.h"
 #include "span/links.h"
 #include "span/masks.h"
 
+/* The end of the addresses that Linux gives to programs unasked. */
+#ifdef __aarch64__
+#define ADDRESS_END ((uintptr_t)1 << 48)
+#else
+#define ADDRESS_END ((uintptr_t)1 << 47)
+#endif
 #define HINTS_START ((uintptr_t)32 << 40)
 #define HINTS_END ((uintptr_t)0x2aaaaaaa0000) /* a third of 47 bits: from there on the kernel places mappings bottom-up */
 #define LEAST_SIZE ((size_t)4 << 40) /* of the window */
@@ -19,10 +27,19 @@
 #define FIRST 2u           /* superslabs whose metadata is mapped at first */
 #define PIECE 8u           /* slices of which a superslab is mapped where the system refuses whole ones */
 #define ARRAYS 4u
+#define GRANULE_LEAST 64u  /* superslabs of a granule at pages of 4 KiB: its metadata consists of whole pages */
+#define GRANULES (ADDRESS_END / HKM_SUPERSLAB_SIZE / GRANULE_LEAST)
+#define GRANULE_TRIES 16u  /* granules that one call looks at */
 
 /* Until the start every pointer is beyond; but for one that no program has. */
 struct hkm_window hkm_window = { .base = HKM_NO_WINDOW, .beyond = UINTPTR_MAX, .link_key = HKM_LINK_TAG };
 struct superslab *hkm_superslabs;
+size_t hkm_granule_size;
+
+/* A bit for each granule, by its distance from the base. Written under hkm_span_lock before any block of it is handed out;
+ * whoever asks has a pointer to one from a thread that saw it, or is told no: relaxed. */
+static _Atomic uint64_t granule_bits[GRANULES / 64];
+static _Atomic(struct granule *) granules, *last_granule = &granules;
 
 /* Bytes of each array for a superslab: descriptors, states, bins, superslabs. */
 static const size_t widths[ARRAYS] = {
@@ -35,8 +52,10 @@ static const size_t widths[ARRAYS] = {
 /* Constant after hkm_span_start up to `reserved`; the rest is guarded by hkm_span_lock. */
 static struct {
 	uintptr_t arrays[ARRAYS]; /* the entry of the base in each */
-	bool reserved;      /* the window's addresses are reserved by a mapping of ours; sanitizers, say */
-	size_t capacity;    /* superslabs in the window; as many as have metadata once a stranger is in the way of more */
+	size_t size;        /* superslabs in the window */
+	size_t reach;       /* superslabs whose metadata has a place: the window's and those above it */
+	bool reserved;      /* the window's addresses are reserved by a mapping of ours; sanitizers, say: there are no granules */
+	size_t capacity;    /* superslabs of the window that may be used: as many as have metadata once a stranger is in the way of more */
 	size_t ready;       /* of them, those with metadata mapped */
 	size_t next;        /* superslab of the window that is to be mapped next */
 	unsigned strangers; /* places where somebody else was since a superslab could be mapped */
@@ -115,18 +134,23 @@ void hkm_span_start(void)
 	while (size < 4 * hkm_os_physical_memory() && size < MOST_SIZE)
 		size *= 2;
 	window.random = hkm_os_random();
-	window.capacity = size / HKM_SUPERSLAB_SIZE;
-	size_t metadata = metadata_size(window.capacity);
+	window.size = window.capacity = size / HKM_SUPERSLAB_SIZE;
+	hkm_granule_size = hkm_max(GRANULE_LEAST, hkm_os_page_size() / sizeof(struct superslab));
+	window.reach = (ADDRESS_END - HINTS_START) / HKM_SUPERSLAB_SIZE;
+	size_t metadata = metadata_size(window.reach);
 	uintptr_t start = find_place(metadata + size);
 	if (start == 0) {
 		window.reserved = true;
+		window.reach = window.size;
+		metadata = metadata_size(window.reach);
 		start = (uintptr_t)hkm_os_reserve(NULL, metadata + size + HKM_SUPERSLAB_SIZE);
 		window.capacity = start != 0 ? window.capacity : 0;
 		start = hkm_align_up(start, HKM_SUPERSLAB_SIZE);
 	}
 	__atomic_store_n(&hkm_window.base, start + metadata, __ATOMIC_RELAXED); /* hkm_window_base */
 	hkm_window.link_key = (__builtin_bswap64(hkm_os_random()) & ~(uintptr_t)7) | HKM_LINK_TAG;
-	lay_out(start, window.capacity);
+	lay_out(start, window.reach);
+	window.reach = hkm_min(window.reach, (ADDRESS_END - hkm_window.base) / HKM_SUPERSLAB_SIZE) & ~(hkm_granule_size - 1);
 	hkm_span_note_time(hkm_os_now_ms());
 }
 
@@ -270,6 +294,74 @@ static int map_next(size_t slices, struct superslab **superslab, uint64_t *bits)
 	return EEXIST;
 }
 
+/* ---- Granules ------------------------------------------------------------------------------------------- */
+
+bool hkm_granule_is_ours(size_t slice)
+{
+	size_t granule = slice / HKM_SUPERSLAB_SLICES / hkm_max(hkm_granule_size, 1);
+	return granule < GRANULES &&
+	       (atomic_load_explicit(&granule_bits[granule / 64], memory_order_relaxed) >> granule % 64 & 1) != 0;
+}
+
+bool hkm_is_in_granule(const void *pointer)
+{
+	return pointer != NULL && (uintptr_t)pointer % 8 == 0 && hkm_granule_is_ours(hkm_slice_of(pointer));
+}
+
+const struct granule *hkm_window_next_granule(const struct granule *previous)
+{
+	/* acquire: pairs with the release in granule_add, so that one that is found is initialised. */
+	return atomic_load_explicit(previous != NULL ? &previous->next : &granules, memory_order_acquire);
+}
+
+/* Makes the granule ours that superslab `number` is in: its superslabs are vacant. Result: 0, ENOMEM, EEXIST (a stranger is in
+ * the place of its metadata, or it is ours already, or none). */
+static int granule_add(size_t number)
+{
+	size_t first = number & ~(hkm_granule_size - 1), granule = first / hkm_granule_size;
+	if (first < window.size || first + hkm_granule_size > window.reach || hkm_granule_is_ours(first * HKM_SUPERSLAB_SLICES))
+		return EEXIST;
+	struct granule *added = hkm_meta_alloc(sizeof *added);
+	if (added == NULL)
+		return ENOMEM;
+	int error = map_metadata((ptrdiff_t)first, hkm_granule_size);
+	if (error != 0) {
+		hkm_meta_free(added, sizeof *added);
+		return error;
+	}
+	added->first = first;
+	for (size_t i = hkm_granule_size; i-- > 0;)
+		vacant_add(&hkm_superslabs[first + i]);
+	atomic_fetch_or_explicit(&granule_bits[granule / 64], (uint64_t)1 << granule % 64, memory_order_relaxed);
+	/* release: pairs with the acquire in hkm_window_next_granule. */
+	atomic_store_explicit(last_granule, added, memory_order_release);
+	last_granule = &added->next;
+	return 0;
+}
+
+/* The number of the superslab behind an address where the kernel itself finds room; 0: it finds none. */
+static size_t room_of_kernel(void)
+{
+	uintptr_t room = (uintptr_t)hkm_os_reserve(NULL, 2 * HKM_SUPERSLAB_SIZE);
+	if (room != 0)
+		hkm_os_unmap((void *)room, 2 * HKM_SUPERSLAB_SIZE, false);
+	return room > hkm_window.base ? (room - hkm_window.base) / HKM_SUPERSLAB_SIZE + 1 : 0;
+}
+
+/* A superslab of a new granule, at a random place; the last tries where the kernel finds room. */
+static int map_elsewhere(size_t slices, struct superslab **superslab, uint64_t *bits)
+{
+	int error = EEXIST;
+	for (unsigned tries = 0; error == EEXIST && !window.reserved && tries < GRANULE_TRIES; tries++) {
+		window.random = window.random * 6364136223846793005u + 1442695040888963407u;
+		size_t above = window.size + (window.random >> 20) % (window.reach - window.size);
+		error = granule_add(tries < GRANULE_TRIES - 2 ? above : room_of_kernel());
+		if (error == 0)
+			error = map_vacant(slices, superslab, bits);
+	}
+	return error;
+}
+
 struct superslab *hkm_window_map(size_t slices, uint64_t *bits)
 {
 	struct superslab *superslab = window.partial;
@@ -278,6 +370,8 @@ struct superslab *hkm_window_map(size_t slices, uint64_t *bits)
 		error = map_vacant(slices, &superslab, bits);
 	if (error == EEXIST)
 		error = map_next(slices, &superslab, bits);
+	if (error == EEXIST)
+		error = map_elsewhere(slices, &superslab, bits);
 	return error == 0 ? superslab : NULL;
 }
 

@@ -1,4 +1,12 @@
-/* window.h - where superslabs and their metadata lie; between window.c and span.c. All of it is guarded by hkm_span_lock. */
+/* window.h - where superslabs and their metadata lie; between window.c and span.c. All of it is guarded by hkm_span_lock.
+ *
+ * The metadata of a slice lies at a place that its address alone decides, by the same formula for all addresses from the
+ * window's base on; only the parts that are used are mapped.
+ *
+ *   window    the first choice: superslabs from the base on, metadata in powers of two, so that free knows its slices by one mask
+ *   granules  128 MiB each, anywhere above the window: where superslabs are taken when others' mappings are in the way of the window or
+ *             of its metadata. The fast paths pass them by; the slow ones know them by a bit each
+ */
 #ifndef HKM_SPAN_WINDOW_H
 #define HKM_SPAN_WINDOW_H
 
@@ -45,7 +53,16 @@ struct superslab *hkm_window_map(size_t slices, uint64_t *bits);
  * Result: false if its addresses stay mapped; they read as zero. */
 bool hkm_window_unmap(struct superslab *superslab);
 
-/* Superslabs with metadata, from the base on. Without the lock it is advice. */
+/* A granule: the one after `previous` (NULL: the first); NULL: there is none. Its superslabs are the `hkm_granule_size` from
+ * its first on. Any thread, without the lock. */
+struct granule {
+	_Atomic(struct granule *) next;
+	size_t first;
+};
+const struct granule *hkm_window_next_granule(const struct granule *previous);
+extern size_t hkm_granule_size; /* in superslabs; written while the process starts */
+
+/* Superslabs of the window with metadata, from the base on. Without the lock it is advice. */
 static inline size_t hkm_window_superslabs(void)
 {
 	return hkm_window_slices() / HKM_SUPERSLAB_SLICES;

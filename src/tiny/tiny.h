@@ -23,21 +23,27 @@
 #include "heap/heap.h"
 #include "span/links.h"
 
-/* Takes the newest block off a hot list. NULL: there is none, or the program has written over the link that led there; then
- * hkm_tiny_refill has more to say. */
+/* Takes the newest block off a hot list: the head, which may be a block. */
+HKM_HOT struct hkm_block *hkm_tiny_take_head(struct hkm_bin *bin, struct hkm_block *block)
+{
+	struct hkm_block *next = hkm_next(block);
+	bin->taken++;
+	bin->head = next;
+	__builtin_prefetch(next, 1); /* both its user and the next call here will want it: docs/design/hot-lists.md */
+	return block;
+}
+
+/* The same, for the fast path. NULL: there is none, it lies beyond the window, or the program has written over the link that
+ * led there; then hkm_tiny_refill has more to say. */
 HKM_HOT struct hkm_block *hkm_tiny_pop(struct hkm_bin *bin)
 {
 	struct hkm_block *block = bin->head;
 #ifdef __x86_64__
 	__asm__("" : "+a"(block)); /* where malloc returns it: gcc would put the bin there, and need another instruction */
 #endif
-	if (HKM_UNLIKELY(!hkm_may_be_block(block)))
+	if (HKM_UNLIKELY(hkm_is_beyond((uintptr_t)block - hkm_window_base())))
 		return NULL;
-	struct hkm_block *next = hkm_next(block);
-	bin->taken++;
-	bin->head = next;
-	__builtin_prefetch(next, 1); /* both its user and the next call here will want it: docs/design/hot-lists.md */
-	return block;
+	return hkm_tiny_take_head(bin, block);
 }
 
 /* Pushes a block on a hot list. */

@@ -313,6 +313,8 @@ static void touch_classes(struct worker *worker)
 	for (size_t size = KIB; size < MIB; size += size / 4) {
 		unsigned char *block = calloc(1, size);
 
+		if (block == NULL && may_be_refused)
+			continue;
 		require(block != NULL && all_bytes_are(block, size, 0), "calloc's block of %zu bytes is not zero: seed %llu, "
 			"step %zu", size, (unsigned long long)worker->seed, worker->step);
 		memset(block, DIRT, malloc_usable_size(block));
