@@ -146,6 +146,7 @@ void hkm_heap_fork_child(void)
 	hkm_lock_reset(&hkm_guest.lock);
 	for (struct hkm_heap *heap = hkm_heap_first(); heap != NULL; heap = heap->next_heap) {
 		bool is_own = is_of(own, heap);
+		hkm_heap_forget_life(heap);
 		if (heap->fork_skips && !is_own)
 			hkm_heap_lose(heap);
 		if (heap->fork_skips)
@@ -164,7 +165,7 @@ void hkm_heap_fork_child(void)
 	if (_IO_list_resetlock != NULL)
 		_IO_list_resetlock();
 	if (own != NULL) {
-		hkm_heap_begin_life(own); /* what this thread held was the parent's */
+		hkm_heap_begin_life(own);
 		hkm_heap_guard(own, false);
 	}
 }

@@ -139,6 +139,7 @@ struct hkm_heap {
 	/* Its thread has another; guarded by the registry lock, but its thread, too, may read it. */
 	bool left_behind;
 	bool fork_skips;            /* a fork in progress does not wait for it; guarded by the registry lock */
+	_Atomic bool shows_life;    /* its thread holds `life`, or did until it ended; written under the lock of the heap */
 	_Atomic bool forsaken;      /* nobody may ever release its lock again, so fork does not wait for it; advice */
 
 	_Alignas(64) struct hkm_tiny tiny[HKM_TINY_CLASSES];
@@ -149,8 +150,8 @@ struct hkm_heap {
 
 	/* Pushed by other threads: a line of its own, so that they do not take the owner's. */
 	_Alignas(128) _Atomic(struct hkm_block *) inbox;
-	/* Held by its thread while it has one; the kernel marks it when that thread is no more (life.c). Here, as there is
-	 * room in this line. */
+	/* Held by its thread if shows_life; the kernel marks it when that thread is no more (life.c). Held without that, it is still in
+	 * the list of a thread that had the heap before. Here, as there is room in this line. */
 	pthread_mutex_t life;
 
 	_Alignas(128) void *mid_slots[HKM_MID_CLASSES + 2][HKM_MID_SLOTS];

@@ -7,8 +7,14 @@
  * moment it gets the heap. When a thread ends in whatever way, the kernel marks the mutexes that it holds
  * (set_robust_list(2)). The mark is proof: it cannot come from another thread of the same number, nor, as it is the
  * memory of this process only that the kernel writes to, from a parent or a child. Taking and releasing the mutex costs no system call.
- * Where the mark does not come (another C library's thread, more robust mutexes than the kernel walks), the thread counts
- * as alive.
+ *
+ * The C library keeps the mutexes that a thread holds in a list through the mutexes themselves. The program's are in it, too,
+ * and their memory need not be there any more: a program may unmap or use again what it holds. So ours enters the list
+ * only if that is empty, and leaves it only if it is alone there: nothing is written to but its own words and the C library's
+ * head. Otherwise the heap shows no sign of life, or its mutex stays in the list, held, until the thread is no more.
+ *
+ * Without a sign (the program held a robust mutex; another C library's thread; more robust mutexes than the kernel walks, or a
+ * list that the program has damaged) the thread counts as alive until its destructor tells otherwise.
  *
  * Marks are looked for by whoever needs a heap and finds none abandoned, and by ticks (heap.c), so many heaps at a time.
  */
@@ -24,6 +30,7 @@
 #include "hakmem.h"
 #include "heap/registry.h"
 #include "learn/profile.h"
+#include "os/os.h"
 #include "sites/sites.h"
 #include "tiny/tiny.h"
 
@@ -88,35 +95,82 @@ static struct hkm_heap *heap_new(void)
 
 /* ---- Signs of life ------------------------------------------------------------------------------------- */
 
+/* From pthread_self() to the head of the calling thread's list of robust mutexes; 0: not known. Written while the process starts. */
+static ptrdiff_t list_offset;
+
+#define LIST_FAR 8192 /* beyond this, the head is not in the C library's description of the thread */
+
+static void find_list(void)
+{
+	char *head = SIGNS_OF_LIFE ? hkm_os_robust_list() : NULL;
+	ptrdiff_t offset = head - (char *)pthread_self();
+	if (head != NULL && offset > -LIST_FAR && offset < LIST_FAR)
+		list_offset = offset;
+}
+
+/* The mutex as the kernel knows it, an entry in a list; the layouts are those of set_robust_list(2). */
+static struct robust_list *entry_of(struct hkm_heap *heap)
+{
+	return (struct robust_list *)(void *)&heap->life.__data.__list.__next;
+}
+
+#define ENTRY_TO_WORD ((long)offsetof(pthread_mutex_t, __data.__lock) - (long)offsetof(pthread_mutex_t, __data.__list.__next))
+
+/* The list of the calling thread; NULL: it has none, or a signal handler is here that has interrupted a change of it. */
+static struct robust_list_head *own_list(void)
+{
+	struct robust_list_head *head = (void *)((char *)pthread_self() + list_offset);
+	if (list_offset == 0 || head->futex_offset != ENTRY_TO_WORD || head->list_op_pending != NULL)
+		return NULL;
+	return head;
+}
+
+static unsigned word_of(const struct hkm_heap *heap)
+{
+	return (unsigned)__atomic_load_n(&heap->life.__data.__lock, __ATOMIC_RELAXED);
+}
+
 void hkm_heap_begin_life(struct hkm_heap *heap)
 {
 	pthread_mutexattr_t attributes;
-	clockid_t clock;
-	/* Fails in a thread that the C library does not know, and that can hold no robust mutex. */
-	bool known = SIGNS_OF_LIFE && pthread_getcpuclockid(pthread_self(), &clock) == 0;
-	if (!known || pthread_mutexattr_init(&attributes) != 0)
+	struct robust_list_head *list = own_list();
+	/* Held, and not marked: in the list of a thread that had the heap before, and may live. */
+	bool is_listed = word_of(heap) != 0 && (word_of(heap) & FUTEX_OWNER_DIED) == 0;
+	atomic_store_explicit(&heap->shows_life, false, memory_order_relaxed);
+	if (is_listed || list == NULL || list->list.next != &list->list || pthread_mutexattr_init(&attributes) != 0)
 		return;
-	/* Whoever held it before has released it, or does not exist. */
 	pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
-	if (pthread_mutex_init(&heap->life, &attributes) == 0)
-		pthread_mutex_trylock(&heap->life);
+	if (pthread_mutex_init(&heap->life, &attributes) == 0 && pthread_mutex_trylock(&heap->life) == 0)
+		atomic_store_explicit(&heap->shows_life, true, memory_order_relaxed);
 	pthread_mutexattr_destroy(&attributes);
 }
 
 /* By the thread that began it. */
 static void end_life(struct hkm_heap *heap)
 {
-	if (!SIGNS_OF_LIFE)
+	struct robust_list_head *list = own_list();
+	struct robust_list *entry = entry_of(heap);
+	bool shown = atomic_load_explicit(&heap->shows_life, memory_order_relaxed);
+	atomic_store_explicit(&heap->shows_life, false, memory_order_relaxed);
+	if (!shown || list == NULL || list->list.next != entry || entry->next != &list->list ||
+	    (void *)heap->life.__data.__list.__prev != (void *)&list->list)
 		return;
-	pthread_mutex_unlock(&heap->life); /* refused in a child of fork, to whose list it does not belong */
+	pthread_mutex_unlock(&heap->life);
 	pthread_mutex_destroy(&heap->life);
 }
 
-/* Whether the thread whose heap it was has ended. The word's layout is that of set_robust_list(2); relaxed, as the lock of the
- * heap comes before anything that its thread wrote. */
+void hkm_heap_forget_life(struct hkm_heap *heap)
+{
+	if (word_of(heap) != 0)
+		__atomic_store_n(&heap->life.__data.__lock, 0, __ATOMIC_RELAXED);
+	if (atomic_load_explicit(&heap->shows_life, memory_order_relaxed))
+		atomic_store_explicit(&heap->shows_life, false, memory_order_relaxed);
+}
+
+/* Whether the thread whose heap it was has ended. Relaxed, as the lock of the heap comes before anything that its thread wrote. */
 bool hkm_heap_life_is_over(const struct hkm_heap *heap)
 {
-	return (__atomic_load_n(&heap->life.__data.__lock, __ATOMIC_RELAXED) & (int)FUTEX_OWNER_DIED) != 0 &&
+	return (word_of(heap) & FUTEX_OWNER_DIED) != 0 && atomic_load_explicit(&heap->shows_life, memory_order_relaxed) &&
 	       !atomic_load_explicit(&heap->abandoned, memory_order_relaxed);
 }
 
@@ -316,6 +370,7 @@ static void start_process(void)
 	hkm_span_start();
 	start_sites();
 	hkm_learning.start();
+	find_list();
 	has_key = pthread_key_create(&thread_key, thread_exit) == 0;
 	started = true;
 }

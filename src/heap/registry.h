@@ -26,8 +26,12 @@ static inline void hkm_heap_set(struct hkm_heap *heap)
 	atomic_signal_fence(memory_order_seq_cst);
 }
 
-/* The calling thread shows by heap->life from now on that it is there. Nobody else holds or waits for it. */
+/* The calling thread shows by heap->life from now on that it is there, if it can. The caller holds the heap's lock, unless nobody else
+ * may look at it. */
 void hkm_heap_begin_life(struct hkm_heap *heap);
+
+/* In a child of fork: whatever thread of the parent holds heap->life, it is in nobody's list here. */
+void hkm_heap_forget_life(struct hkm_heap *heap);
 
 /* Gives the calling thread a heap, adopted or new; NULL: no memory, and it keeps what it has. `left`: the one that it leaves
  * behind, see escape.c, or NULL. */

@@ -141,6 +141,10 @@ void hkm_os_append(const char *path, const char *text, size_t length);
 /* Starts a detached thread that takes no signals; result: whether the system gave one. Allocates. */
 bool hkm_os_start_thread(void *(*work)(void *));
 
+/* The head of the calling thread's list of robust mutexes, as the C library has told the kernel (struct robust_list_head);
+ * NULL: it has none, or the system does not say. */
+void *hkm_os_robust_list(void);
+
 /* Sleeps for about `ms` milliseconds. */
 void hkm_os_sleep_ms(uint64_t ms);
 

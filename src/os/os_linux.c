@@ -479,6 +479,16 @@ bool hkm_os_start_thread(void *(*work)(void *))
 	return started;
 }
 
+void *hkm_os_robust_list(void)
+{
+	void *head = NULL;
+	size_t size;
+	int saved = errno;
+	long failed = syscall(SYS_get_robust_list, 0, &head, &size);
+	errno = saved;
+	return failed == 0 ? head : NULL;
+}
+
 void hkm_os_sleep_ms(uint64_t ms)
 {
 	struct timespec length = { .tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000 };

@@ -1,11 +1,14 @@
 /* test_life.c - threads that end in every way: what their heaps held goes to others, and they are counted
- * no longer; and signal handlers that interrupt a thread without a heap.
+ * no longer; robust mutexes of the program beside the allocator's; and signal handlers that interrupt a thread without a heap.
  */
 #include "unit.h"
 
+#include <errno.h>
+#include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <threads.h>
 
@@ -176,6 +179,233 @@ ISOLATED(threads_that_exit_or_are_cancelled_cost_no_heap)
 #endif
 	require(hkm_heap_active() == 1 && heaps() <= 3, "%u active, %zu heaps", hkm_heap_active(), heaps());
 }
+
+/* ---- Robust mutexes of the program ------------------------------------------------- */
+
+#ifndef HAKMEM_TEST_THREAD_SANITIZED /* whose build has none of the allocator's */
+static void init_robust(pthread_mutex_t *mutex)
+{
+	pthread_mutexattr_t attributes;
+
+	pthread_mutexattr_init(&attributes);
+	pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
+	pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
+	require(pthread_mutex_init(mutex, &attributes) == 0, "pthread_mutex_init");
+	pthread_mutexattr_destroy(&attributes);
+}
+
+static char *held_page; /* of a mutex that a thread holds */
+static bool held_unmapped;
+
+/* The thread holds it for ever, and its memory is used again, or is no more; the kernel does not mind either. */
+static void hold_and_forget(void)
+{
+	held_page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	init_robust((pthread_mutex_t *)(void *)held_page);
+	require(pthread_mutex_lock((pthread_mutex_t *)(void *)held_page) == 0, "pthread_mutex_lock");
+	memset(held_page, 'x', 4096);
+	if (held_unmapped)
+		mprotect(held_page, 4096, PROT_NONE);
+}
+
+static void *hold_last(void *unused)
+{
+	use_heap();
+	hold_and_forget();
+	return unused;
+}
+
+static void *hold_first(void *unused)
+{
+	hold_and_forget();
+	use_heap();
+	return unused;
+}
+
+static void *hold_between(void *value)
+{
+	use_heap();
+	hold_and_forget();
+	pthread_setspecific(key, value);
+	return NULL;
+}
+
+static void *hold_and_fork(void *unused)
+{
+	int status = 0;
+	pid_t child;
+
+	use_heap();
+	hold_and_forget();
+	child = fork();
+	if (child == 0) {
+		alarm(CHILD_SECONDS);
+		use_heap();
+		pthread_exit(unused);
+	}
+	require(child > 0 && waitpid(child, &status, 0) == child, "fork");
+	require(WIFEXITED(status) && WEXITSTATUS(status) == 0, "the child's status is %x", (unsigned)status);
+	return unused;
+}
+
+static void run_with_held(void *(*life)(void *))
+{
+	pthread_t thread;
+
+	require(pthread_create(&thread, NULL, life, &key) == 0, "pthread_create");
+	pthread_join(thread, NULL);
+	mprotect(held_page, 4096, PROT_READ);
+	for (size_t i = 0; i < 4096; i++)
+		require(held_page[i] == 'x', "byte %zu of the program's page was written", i);
+	munmap(held_page, 4096);
+}
+
+ISOLATED(memory_of_mutexes_that_a_thread_holds_is_left_alone)
+{
+	static void *(*const lives[])(void *) = { hold_last, hold_first, hold_and_fork, hold_between };
+	struct hkm_heap *own = quiet_heap();
+
+	pthread_key_create(&key, allocate_in_every_round);
+	for (unsigned i = 0; i < 8; i++) {
+		held_unmapped = i % 2 != 0;
+		run_with_held(lives[i / 2]);
+		check_heaps(own);
+		/* Without a sign of life, what allocates in the last round of destructors costs a heap. */
+		require(lives[i / 2] == hold_between || hkm_heap_active() == 1, "life %u: %u active heaps", i, hkm_heap_active());
+	}
+	for (unsigned i = 0; i < LIVES; i++)
+		run_with_held(i % 2 != 0 ? hold_last : hold_first);
+	require(heaps() <= 5, "%zu heaps", heaps());
+}
+
+static pthread_mutex_t tokens[3];
+
+static void *hold_tokens(void *first)
+{
+	if (first == NULL)
+		use_heap();
+	for (unsigned i = 0; i < 3; i++)
+		pthread_mutex_lock(&tokens[i]);
+	pthread_mutex_unlock(&tokens[1]);
+	use_heap();
+	return NULL;
+}
+
+ISOLATED(mutexes_that_a_thread_holds_are_marked_at_its_end)
+{
+	quiet_heap();
+	for (unsigned i = 0; i < 3; i++)
+		init_robust(&tokens[i]);
+	for (unsigned round = 0; round < 10; round++) {
+		pthread_t thread;
+
+		require(pthread_create(&thread, NULL, hold_tokens, round % 2 != 0 ? tokens : NULL) == 0, "pthread_create");
+		pthread_join(thread, NULL);
+		for (unsigned i = 0; i < 3; i++) {
+			int held = pthread_mutex_lock(&tokens[i]);
+
+			require(held == (i == 1 ? 0 : EOWNERDEAD), "token %u: %d", i, held);
+			pthread_mutex_consistent(&tokens[i]);
+			pthread_mutex_unlock(&tokens[i]);
+		}
+	}
+}
+
+static atomic_uint step;
+
+static void wait_for_step(unsigned wanted)
+{
+	while (atomic_load(&step) < wanted)
+		sched_yield();
+}
+
+static void go_to_step(unsigned reached)
+{
+	atomic_store(&step, reached);
+}
+
+/* Its destructor comes after the allocator's. */
+static void linger(void *unused)
+{
+	(void)unused;
+	go_to_step(1);
+	wait_for_step(3);
+}
+
+static void *end_slowly(void *where)
+{
+	use_heap();
+	*(struct hkm_heap **)where = hkm_tls_heap;
+	pthread_mutex_lock(&tokens[0]);
+	pthread_setspecific(key, where);
+	return NULL;
+}
+
+static void *inherit(void *where)
+{
+	struct hkm_heap *own = quiet_heap();
+
+	require(own == *(struct hkm_heap **)where, "the heap was not adopted");
+	require(!atomic_load(&own->shows_life), "the mutex is another thread's");
+	go_to_step(2);
+	wait_for_step(4);
+	require(hkm_tls_heap == own && !atomic_load(&own->abandoned), "the heap of a live thread was taken");
+	use_heap();
+	return NULL;
+}
+
+static void *show_life(void *where)
+{
+	require(quiet_heap() == *(struct hkm_heap **)where, "the heap was not adopted");
+	require(atomic_load(&hkm_tls_heap->shows_life), "no sign of life");
+	return NULL;
+}
+
+/* The first thread cannot take its mutex back; the second has the heap when the kernel marks that mutex; the third shows life again. */
+ISOLATED(the_mark_of_an_earlier_thread_counts_for_nothing)
+{
+	struct hkm_heap *own = quiet_heap(), *shared = NULL;
+	pthread_t first, second;
+
+	init_robust(&tokens[0]);
+	pthread_key_create(&key, linger);
+	require(pthread_create(&first, NULL, end_slowly, &shared) == 0, "pthread_create");
+	wait_for_step(1);
+	require(pthread_create(&second, NULL, inherit, &shared) == 0, "pthread_create");
+	wait_for_step(2);
+	go_to_step(3);
+	pthread_join(first, NULL);
+	look(own);
+	require(!atomic_load(&shared->abandoned), "the heap of a live thread is abandoned");
+	go_to_step(4);
+	pthread_join(second, NULL);
+	require(pthread_create(&first, NULL, show_life, &shared) == 0, "pthread_create");
+	pthread_join(first, NULL);
+	require(hkm_heap_active() == 1, "%u heaps are active", hkm_heap_active());
+}
+
+/* As in a signal handler that has interrupted pthread_mutex_lock. */
+static void *begin_within_a_change(void *unused)
+{
+	struct robust_list_head *list = hkm_os_robust_list();
+
+	list->list_op_pending = &list->list;
+	use_heap();
+	require(!atomic_load(&hkm_tls_heap->shows_life) && list->list.next == &list->list, "the list was changed");
+	list->list_op_pending = NULL;
+	return unused;
+}
+
+ISOLATED(a_list_that_is_being_changed_is_left_alone)
+{
+	pthread_t thread;
+
+	quiet_heap();
+	require(pthread_create(&thread, NULL, begin_within_a_change, NULL) == 0, "pthread_create");
+	pthread_join(thread, NULL);
+	require(hkm_heap_active() == 1, "%u heaps are active", hkm_heap_active());
+}
+#endif
 
 /* ---- Signal handlers that interrupt a thread without a heap ------------------------- */
 
@@ -444,6 +674,12 @@ int main(void)
 		cmocka_unit_test(destructors_that_end_their_thread_cost_no_heap),
 		cmocka_unit_test(threads_that_end_without_a_word_cost_no_heap),
 		cmocka_unit_test(threads_that_exit_or_are_cancelled_cost_no_heap),
+#ifndef HAKMEM_TEST_THREAD_SANITIZED
+		cmocka_unit_test(memory_of_mutexes_that_a_thread_holds_is_left_alone),
+		cmocka_unit_test(mutexes_that_a_thread_holds_are_marked_at_its_end),
+		cmocka_unit_test(the_mark_of_an_earlier_thread_counts_for_nothing),
+		cmocka_unit_test(a_list_that_is_being_changed_is_left_alone),
+#endif
 		cmocka_unit_test(handlers_interrupt_the_end_of_a_thread),
 		cmocka_unit_test(handlers_interrupt_the_beginning_of_a_thread),
 		cmocka_unit_test(handlers_interrupt_frees_of_a_thread_that_has_ended),
