@@ -10,8 +10,10 @@
  *
  * The C library keeps the mutexes that a thread holds in a list through the mutexes themselves. The program's are in it, too,
  * and their memory need not be there any more: a program may unmap or use again what it holds. So ours enters the list
- * only if that is empty, and leaves it only if it is alone there: nothing is written to but its own words and the C library's
- * head. Otherwise the heap shows no sign of life, or its mutex stays in the list, held, until the thread is no more.
+ * only if that is empty, and leaves it only if it is alone there: nothing is written to but its own words and the head.
+ * Otherwise the heap shows no sign of life, or its mutex stays in the list, held, until the thread is no more.
+ * This is done here, and not by pthread_mutex_trylock and its kin: a program may have functions of its own by these names, which
+ * allocate, or wait for who allocates. The layout of entries is the C library's, as it links its own to ours.
  *
  * Without a sign (the program held a robust mutex; another C library's thread; more robust mutexes than the kernel walks, or a
  * list that the program has damaged) the thread counts as alive until its destructor tells otherwise.
@@ -130,19 +132,26 @@ static unsigned word_of(const struct hkm_heap *heap)
 	return (unsigned)__atomic_load_n(&heap->life.__data.__lock, __ATOMIC_RELAXED);
 }
 
+static void set_word(struct hkm_heap *heap, unsigned word)
+{
+	__atomic_store_n(&heap->life.__data.__lock, (int)word, __ATOMIC_RELAXED);
+}
+
 void hkm_heap_begin_life(struct hkm_heap *heap)
 {
-	pthread_mutexattr_t attributes;
 	struct robust_list_head *list = own_list();
+	clockid_t clock; /* has the kernel's number of the thread in it; a thread that the C library does not know has none */
 	/* Held, and not marked: in the list of a thread that had the heap before, and may live. */
 	bool is_listed = word_of(heap) != 0 && (word_of(heap) & FUTEX_OWNER_DIED) == 0;
 	atomic_store_explicit(&heap->shows_life, false, memory_order_relaxed);
-	if (is_listed || list == NULL || list->list.next != &list->list || pthread_mutexattr_init(&attributes) != 0)
+	if (is_listed || list == NULL || list->list.next != &list->list || pthread_getcpuclockid(pthread_self(), &clock) != 0)
 		return;
-	pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
-	if (pthread_mutex_init(&heap->life, &attributes) == 0 && pthread_mutex_trylock(&heap->life) == 0)
-		atomic_store_explicit(&heap->shows_life, true, memory_order_relaxed);
-	pthread_mutexattr_destroy(&attributes);
+	entry_of(heap)->next = &list->list;
+	heap->life.__data.__list.__prev = (void *)&list->list;
+	set_word(heap, ~(unsigned)(clock >> 3) & FUTEX_TID_MASK);
+	atomic_signal_fence(memory_order_seq_cst); /* the kernel, and handlers, find it whole */
+	list->list.next = entry_of(heap);
+	atomic_store_explicit(&heap->shows_life, true, memory_order_relaxed);
 }
 
 /* By the thread that began it. */
@@ -152,17 +161,17 @@ static void end_life(struct hkm_heap *heap)
 	struct robust_list *entry = entry_of(heap);
 	bool shown = atomic_load_explicit(&heap->shows_life, memory_order_relaxed);
 	atomic_store_explicit(&heap->shows_life, false, memory_order_relaxed);
-	if (!shown || list == NULL || list->list.next != entry || entry->next != &list->list ||
-	    (void *)heap->life.__data.__list.__prev != (void *)&list->list)
+	if (!shown || list == NULL || list->list.next != entry || entry->next != &list->list)
 		return;
-	pthread_mutex_unlock(&heap->life);
-	pthread_mutex_destroy(&heap->life);
+	list->list.next = &list->list;
+	atomic_signal_fence(memory_order_seq_cst);
+	set_word(heap, 0);
 }
 
 void hkm_heap_forget_life(struct hkm_heap *heap)
 {
 	if (word_of(heap) != 0)
-		__atomic_store_n(&heap->life.__data.__lock, 0, __ATOMIC_RELAXED);
+		set_word(heap, 0);
 	if (atomic_load_explicit(&heap->shows_life, memory_order_relaxed))
 		atomic_store_explicit(&heap->shows_life, false, memory_order_relaxed);
 }

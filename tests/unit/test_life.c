@@ -182,6 +182,33 @@ ISOLATED(threads_that_exit_or_are_cancelled_cost_no_heap)
 
 /* ---- Robust mutexes of the program ------------------------------------------------- */
 
+int __real_pthread_mutex_init(pthread_mutex_t *mutex, const pthread_mutexattr_t *attributes);
+int __wrap_pthread_mutex_init(pthread_mutex_t *mutex, const pthread_mutexattr_t *attributes);
+int __real_pthread_mutex_trylock(pthread_mutex_t *mutex);
+int __wrap_pthread_mutex_trylock(pthread_mutex_t *mutex);
+int __real_pthread_mutex_unlock(pthread_mutex_t *mutex);
+int __wrap_pthread_mutex_unlock(pthread_mutex_t *mutex);
+
+static atomic_uint mutex_calls;
+
+int __wrap_pthread_mutex_init(pthread_mutex_t *mutex, const pthread_mutexattr_t *attributes)
+{
+	atomic_fetch_add(&mutex_calls, 1);
+	return __real_pthread_mutex_init(mutex, attributes);
+}
+
+int __wrap_pthread_mutex_trylock(pthread_mutex_t *mutex)
+{
+	atomic_fetch_add(&mutex_calls, 1);
+	return __real_pthread_mutex_trylock(mutex);
+}
+
+int __wrap_pthread_mutex_unlock(pthread_mutex_t *mutex)
+{
+	atomic_fetch_add(&mutex_calls, 1);
+	return __real_pthread_mutex_unlock(mutex);
+}
+
 #ifndef HAKMEM_TEST_THREAD_SANITIZED /* whose build has none of the allocator's */
 static void init_robust(pthread_mutex_t *mutex)
 {
@@ -382,6 +409,21 @@ ISOLATED(the_mark_of_an_earlier_thread_counts_for_nothing)
 	require(pthread_create(&first, NULL, show_life, &shared) == 0, "pthread_create");
 	pthread_join(first, NULL);
 	require(hkm_heap_active() == 1, "%u heaps are active", hkm_heap_active());
+}
+
+static void *see_own_number(void *unused)
+{
+	use_heap();
+	require(hkm_tls_heap->life.__data.__lock == (int)syscall(SYS_gettid), "the mutex is not the thread's");
+	return unused;
+}
+
+/* A preloaded library may wrap them, with a lock that it holds while it allocates. */
+ISOLATED(heaps_come_and_go_without_functions_of_mutexes)
+{
+	live(see_own_number, false);
+	live(exit_from_deep, false);
+	require(atomic_load(&mutex_calls) == 0, "%u calls", atomic_load(&mutex_calls));
 }
 
 /* As in a signal handler that has interrupted pthread_mutex_lock. */
@@ -679,6 +721,7 @@ int main(void)
 		cmocka_unit_test(mutexes_that_a_thread_holds_are_marked_at_its_end),
 		cmocka_unit_test(the_mark_of_an_earlier_thread_counts_for_nothing),
 		cmocka_unit_test(a_list_that_is_being_changed_is_left_alone),
+		cmocka_unit_test(heaps_come_and_go_without_functions_of_mutexes),
 #endif
 		cmocka_unit_test(handlers_interrupt_the_end_of_a_thread),
 		cmocka_unit_test(handlers_interrupt_the_beginning_of_a_thread),
