@@ -459,6 +459,45 @@ ISOLATED(purging_takes_the_old_by_age)
 	require(hkm_big_purge(UINT64_MAX, SIZE_MAX) == 3 * MIB && hkm_big_cached() == 0, "something stays");
 }
 
+/* Others of their age wait for the next. */
+ISOLATED(a_tick_gives_back_so_many_ranges_only)
+{
+	static unsigned char *blocks[800];
+
+	start();
+	policy.big_surplus = 1000;
+	for (size_t i = 0; i < 800; i++)
+		blocks[i] = take(SPACER);
+	for (size_t i = 0; i < 800; i += 2)
+		hkm_big_free(&policy, blocks[i]);
+	hkm_big_stats(&before);
+	require(before.cached_mappings > 300, "%zu ranges", (size_t)before.cached_mappings);
+	hkm_big_purge(next_tick_of_clock(hkm_os_now_ms), SIZE_MAX);
+	hkm_big_stats(&after);
+	require(after.cached_mappings < before.cached_mappings && after.cached_mappings >= before.cached_mappings - 200,
+		"of %zu ranges %zu are left", (size_t)before.cached_mappings, (size_t)after.cached_mappings);
+}
+
+/* Though a block that comes and goes beside it makes all of it young again. */
+ISOLATED(what_nobody_has_needed_for_long_goes)
+{
+	unsigned char *block;
+
+	start();
+	hkm_regret_set_delay(1);
+	give(take_apart(20 * MIB));
+	for (unsigned period = 0; period < 4; period++) {
+		uint64_t since = hkm_os_now_ms();
+
+		do {
+			block = take(1 * MIB);
+			give(block);
+		} while (hkm_os_now_ms() - since < 300);
+		hkm_big_purge(1, SIZE_MAX);
+	}
+	require(hkm_big_cached() <= 4 * MIB, "%zu bytes are kept", hkm_big_cached());
+}
+
 ISOLATED(purging_by_amount_takes_the_oldest)
 {
 	static unsigned char *blocks[100];
@@ -931,6 +970,8 @@ int main(void)
 		cmocka_unit_test(half_of_what_there_was_at_a_refusal_is_left_to_others),
 #endif
 		cmocka_unit_test(purging_takes_the_old_by_age),
+		cmocka_unit_test(a_tick_gives_back_so_many_ranges_only),
+		cmocka_unit_test(what_nobody_has_needed_for_long_goes),
 		cmocka_unit_test(purging_by_amount_takes_the_oldest),
 		cmocka_unit_test(a_range_purged_in_part_stays_the_oldest),
 		cmocka_unit_test(blocks_are_aligned_fresh_and_reused),
