@@ -135,15 +135,19 @@ void *hkm_ace_alloc_apart(struct hkm_heap *heap, size_t size, size_t alignment, 
 /* Frees the block of a span that no pool has: straight to the span source, where its pages are as warm as in a cache. */
 static void free_apart(struct hkm_heap *heap, struct hkm_slab *slab, void *block)
 {
-	*hkm_state_of(block) = hkm_state(HKM_STATE_CACHED, block);
 	if (heap != NULL)
 		hkm_heap_poll_entered(heap, hkm_heap_enter(heap));
+	else
+		hkm_guest_enter(); /* keeps the thread's signal handlers out, and makes fork wait */
+	*hkm_state_of(block) = hkm_state(HKM_STATE_CACHED, block);
 	hkm_pool_note_resize(slab->block_size, 0);
 	hkm_span_free(slab);
-	if (heap == NULL)
-		return;
-	hkm_heap_expect_tick(heap);
-	hkm_heap_leave(heap);
+	if (heap != NULL) {
+		hkm_heap_expect_tick(heap);
+		hkm_heap_leave(heap);
+	} else {
+		hkm_guest_leave();
+	}
 }
 
 /* Sends the `count` blocks that were cached longest ago to the pool. */

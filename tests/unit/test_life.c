@@ -455,6 +455,8 @@ bool __real_hkm_remote_receive(struct hkm_heap *heap);
 bool __wrap_hkm_remote_receive(struct hkm_heap *heap);
 void __real_hkm_pool_give(const struct hkm_policy *policy, unsigned class, void **blocks, size_t count);
 void __wrap_hkm_pool_give(const struct hkm_policy *policy, unsigned class, void **blocks, size_t count);
+void __real_hkm_span_free(struct hkm_slab *slab);
+void __wrap_hkm_span_free(struct hkm_slab *slab);
 bool __real_hkm_big_free(const struct hkm_policy *policy, void *pointer);
 bool __wrap_hkm_big_free(const struct hkm_policy *policy, void *pointer);
 void __real_hkm_policy_register(struct hkm_reader *reader);
@@ -498,6 +500,13 @@ bool __wrap_hkm_remote_receive(struct hkm_heap *heap)
 void __wrap_hkm_pool_give(const struct hkm_policy *policy, unsigned class, void **blocks, size_t count)
 {
 	__real_hkm_pool_give(policy, class, blocks, count);
+	if (in_heapless_thread())
+		handle();
+}
+
+void __wrap_hkm_span_free(struct hkm_slab *slab)
+{
+	__real_hkm_span_free(slab);
 	if (in_heapless_thread())
 		handle();
 }
@@ -592,6 +601,8 @@ ISOLATED(handlers_interrupt_frees_of_a_thread_that_has_ended)
 		free_after_the_end(hkm_malloc(sizes[i]));
 		atomic_store(&handlers, 0);
 	}
+	free_after_the_end(hkm_aligned_alloc(256 * KIB, 1000));
+	atomic_store(&handlers, 0);
 	require(pthread_create(&thread, NULL, leave_block, NULL) == 0, "pthread_create");
 	pthread_join(thread, NULL);
 	free_after_the_end(left_block);
