@@ -709,6 +709,54 @@ static void free_it(void *block)
 	hkm_free(block);
 }
 
+/* The only block of its class that is not on its slab. */
+static void *last_block(struct hkm_heap *heap)
+{
+	void *block = hkm_malloc(SIZE);
+
+	hkm_heap_enter(heap);
+	hkm_tiny_flush(heap);
+	hkm_heap_leave(heap);
+	require(slab_of_block(block)->in_use == 1, "%u blocks are in use", slab_of_block(block)->in_use);
+	heap->expecting = false;
+	return block;
+}
+
+/* By its own thread a slab that becomes empty is kept for a while, and a tick is to come; by others it is neither. */
+ISOLATED(others_keep_no_slab_for_a_thread)
+{
+	struct hkm_heap *heap = quiet_heap();
+	void *block = last_block(heap);
+	uint32_t kept = heap->empty_slabs;
+
+	require(heap->empty_slabs_kept > kept, "no slab is kept anyway");
+	hkm_heap_enter(heap);
+	hkm_tiny_free_for(heap, &heap->bins[hkm_tiny_class(SIZE)], block);
+	hkm_heap_leave(heap);
+	require(heap->empty_slabs == kept && !heap->expecting, "%u slabs are kept", heap->empty_slabs);
+	block = last_block(heap);
+	kept = heap->empty_slabs;
+	hkm_heap_enter(heap);
+	heap->bins[hkm_tiny_class(SIZE)].room = 0;
+	hkm_tiny_free_local(heap, &heap->bins[hkm_tiny_class(SIZE)], block);
+	hkm_heap_leave(heap);
+	require(heap->empty_slabs == kept + 1 && heap->expecting, "%u slabs are kept, and a tick is %sexpected",
+		heap->empty_slabs, heap->expecting ? "" : "not ");
+}
+
+static void free_inside(void *block)
+{
+	struct hkm_heap *heap = hkm_heap_get();
+
+	hkm_heap_enter(heap);
+	hkm_tiny_free_for(heap, &heap->bins[hkm_tiny_class(SIZE)], (char *)block + 16);
+}
+
+ISOLATED(what_comes_home_to_a_slab_starts_a_block)
+{
+	expect_abort(free_inside, last_block(quiet_heap()), "free(): ");
+}
+
 ISOLATED(wrong_frees_end_the_process)
 {
 	char *block = hkm_malloc(SIZE);
@@ -741,6 +789,8 @@ int main(void)
 		cmocka_unit_test(only_full_messages_count_as_full),
 		cmocka_unit_test(full_messages_are_timed_if_metered),
 		cmocka_unit_test(what_is_sent_is_received_and_all_slabs_become_free),
+		cmocka_unit_test(others_keep_no_slab_for_a_thread),
+		cmocka_unit_test(what_comes_home_to_a_slab_starts_a_block),
 		cmocka_unit_test(wrong_frees_end_the_process),
 	};
 
