@@ -165,6 +165,43 @@ ISOLATED(threads_that_end_without_a_word_cost_no_heap)
 	live(end_without_a_word, false);
 }
 
+#define CROWD 40u
+
+static pthread_barrier_t crowd;
+
+static void *end_in_crowd(void *unused)
+{
+	use_heap();
+	pthread_barrier_wait(&crowd);
+	syscall(SYS_exit, 0);
+	return unused;
+}
+
+/* Or the malloc that ticks would wait for all of them. */
+ISOLATED(a_tick_buries_few_threads)
+{
+#ifdef HAKMEM_TEST_SANITIZED
+	return;
+#endif
+	struct hkm_heap *own = quiet_heap();
+	pthread_t threads[CROWD];
+	unsigned ticks = 0;
+
+	pthread_barrier_init(&crowd, NULL, CROWD);
+	for (unsigned i = 0; i < CROWD; i++)
+		require(pthread_create(&threads[i], NULL, end_in_crowd, NULL) == 0, "pthread_create");
+	for (unsigned i = 0; i < CROWD; i++)
+		pthread_join(threads[i], NULL);
+	for (unsigned before = hkm_heap_active(); before > 1; before = hkm_heap_active(), ticks++) {
+		sleep_milliseconds(8);
+		own->next_tick_ms = 0;
+		hkm_heap_poll(own);
+		require(before - hkm_heap_active() <= 8, "a tick has buried %u threads", before - hkm_heap_active());
+	}
+	check_heaps(own);
+	require(ticks >= CROWD / 8, "%u ticks", ticks);
+}
+
 ISOLATED(threads_that_exit_or_are_cancelled_cost_no_heap)
 {
 	live(exit_from_deep, false);
@@ -726,6 +763,7 @@ int main(void)
 		cmocka_unit_test(destructors_that_allocate_in_the_last_round_cost_no_heap),
 		cmocka_unit_test(destructors_that_end_their_thread_cost_no_heap),
 		cmocka_unit_test(threads_that_end_without_a_word_cost_no_heap),
+		cmocka_unit_test(a_tick_buries_few_threads),
 		cmocka_unit_test(threads_that_exit_or_are_cancelled_cost_no_heap),
 #ifndef HAKMEM_TEST_THREAD_SANITIZED
 		cmocka_unit_test(memory_of_mutexes_that_a_thread_holds_is_left_alone),
