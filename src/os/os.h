@@ -39,8 +39,8 @@ void *hkm_os_reserve(void *hint, size_t size);
  * the range stays mapped, and its memory has gone back. */
 bool hkm_os_unmap(void *address, size_t size, bool keep_reserved);
 
-/* Grows or shrinks a range, moving it if `may_move`, part by part if the kernel has several mappings of it; NULL if refused
- * (it then stays as it was). */
+/* Grows or shrinks a range, moving it if `may_move`, and copying it piece by piece if the kernel has several mappings of it; NULL if
+ * refused (it then stays as it was). */
 void *hkm_os_remap(void *address, size_t old_size, size_t new_size, bool may_move);
 
 /* Takes back what a program may have asked for a range of its own: protection, absence in a child of fork or in a core

@@ -30,7 +30,8 @@
 #endif
 #define PIDFD_SELF_PROCESS (-10001) /* Linux 6.14: the own process without opening a descriptor */
 
-#define COPIED ((size_t)2 << 20)  /* of a move in pieces, what is copied rather than cut further */
+#define COPIED ((size_t)2 << 20)  /* of a move by copying, what is there twice */
+#define CHUNK ((size_t)4096)      /* the smallest page */
 #define CLEARED ((size_t)2 << 20) /* bytes of which is asked at once whether they are resident */
 #define MAP_FLAGS (MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE)
 
@@ -116,23 +117,26 @@ bool hkm_os_unmap(void *address, size_t size, bool keep_reserved)
 	return done;
 }
 
-/* Moves `size` bytes to `to`, which is mapped, in pieces that each lie within one mapping, as mremap wants them; a border
- * between two is looked for by halving. What still refuses is copied. The addresses that were left belong to nobody. */
-static void move_pieces(char *from, char *to, size_t size)
+static bool all_zero(const unsigned char *bytes, size_t size)
 {
-	for (size_t piece = size; size > 0;) {
-		if (mremap(from, piece, piece, MREMAP_MAYMOVE | MREMAP_FIXED, to) == MAP_FAILED) {
-			if (piece > COPIED) {
-				piece = hkm_align_up(piece / 2, hkm_os_page_size());
-				continue;
-			}
-			memcpy(to, from, piece);
-			hkm_os_unmap(from, piece, false);
-		}
-		from += piece;
-		to += piece;
-		size -= piece;
-		piece = size;
+	static const unsigned char zeros[4096];
+	for (size_t done = 0; done < size; done += sizeof zeros)
+		if (memcmp(bytes + done, zeros, hkm_min(sizeof zeros, size - done)) != 0)
+			return false;
+	return true;
+}
+
+/* Copies `size` bytes to `to`, which is fresh, and gives the source back behind the copy; what is zero stays untouched. Not
+ * mremap to a fixed place: before Linux 6.17 it unmaps the target, and refuses only then what is several mappings. */
+static void move_by_copy(char *from, char *to, size_t size)
+{
+	mprotect(from, size, PROT_READ); /* the program may have protected some of it */
+	for (size_t piece; size > 0; size -= piece, from += piece, to += piece) {
+		piece = hkm_min(COPIED, size);
+		for (size_t at = 0; at < piece; at += CHUNK)
+			if (!all_zero((unsigned char *)from + at, CHUNK))
+				memcpy(to + at, from + at, CHUNK);
+		hkm_os_unmap(from, piece, false);
 	}
 }
 
@@ -143,7 +147,7 @@ void *hkm_os_remap(void *address, size_t old_size, size_t new_size, bool may_mov
 	if (result == MAP_FAILED && errno == EFAULT && may_move && new_size >= old_size) {
 		result = hkm_os_map(new_size);
 		if (result != NULL)
-			move_pieces(address, result, old_size);
+			move_by_copy(address, result, old_size);
 	}
 	errno = saved;
 	return result == MAP_FAILED ? NULL : result;
@@ -247,15 +251,6 @@ size_t hkm_os_resident(void *address, size_t size)
 			resident += (pages[i] & 1) * page_size;
 	errno = saved;
 	return resident / page_size * (size / page_size) / (looked / page_size) * page_size;
-}
-
-static bool all_zero(const unsigned char *bytes, size_t size)
-{
-	static const unsigned char zeros[4096];
-	for (size_t done = 0; done < size; done += sizeof zeros)
-		if (memcmp(bytes + done, zeros, hkm_min(sizeof zeros, size - done)) != 0)
-			return false;
-	return true;
 }
 
 bool hkm_os_reads_as_zero(const void *address, size_t size)

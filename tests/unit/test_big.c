@@ -3,7 +3,9 @@
  */
 #include "unit.h"
 
+#include <errno.h>
 #include <pthread.h>
+#include <stdarg.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 
@@ -17,6 +19,53 @@
 
 static struct hkm_policy policy;
 static struct hkm_big_stats before, after;
+
+/* ---- Other systems ------------------------------------------------------------------ */
+
+static bool moves_to_no_fixed_place; /* Linux before 6.17, where what is moved is several mappings: the target goes */
+static bool knows_no_wipe;	     /* Linux before 4.14 */
+static bool unmaps_nothing;	     /* the process has as many mappings as it may */
+
+void *__real_mremap(void *start, size_t old_size, size_t size, int flags, ...);
+void *__wrap_mremap(void *start, size_t old_size, size_t size, int flags, ...);
+void *__wrap_mremap(void *start, size_t old_size, size_t size, int flags, ...)
+{
+	va_list arguments;
+	void *target = NULL;
+
+	va_start(arguments, flags);
+	if ((flags & MREMAP_FIXED) != 0)
+		target = va_arg(arguments, void *);
+	va_end(arguments);
+	if (target != NULL && moves_to_no_fixed_place) {
+		munmap(target, size);
+		errno = EFAULT;
+		return MAP_FAILED;
+	}
+	return __real_mremap(start, old_size, size, flags, target);
+}
+
+int __real_madvise(void *start, size_t size, int advice);
+int __wrap_madvise(void *start, size_t size, int advice);
+int __wrap_madvise(void *start, size_t size, int advice)
+{
+	if (knows_no_wipe && (advice == MADV_WIPEONFORK || advice == MADV_KEEPONFORK)) {
+		errno = EINVAL;
+		return -1;
+	}
+	return __real_madvise(start, size, advice);
+}
+
+int __real_munmap(void *start, size_t size);
+int __wrap_munmap(void *start, size_t size);
+int __wrap_munmap(void *start, size_t size)
+{
+	if (unmaps_nothing) {
+		errno = ENOMEM;
+		return -1;
+	}
+	return __real_munmap(start, size);
+}
 
 /* The functions take any policy that the caller holds. */
 static void start(void)
@@ -732,7 +781,7 @@ ISOLATED(clearing_keeps_what_is_resident)
 
 /* ---- What a program asks the system for in its blocks -------------------------------- */
 
-ISOLATED(a_block_of_several_mappings_is_moved)
+static void move_blocks_of_several_mappings(void)
 {
 	static const size_t parts[] = { 8 * MIB, 3 * MIB, PAGE, 5 * MIB + PAGE };
 
@@ -754,6 +803,17 @@ ISOLATED(a_block_of_several_mappings_is_moved)
 		give(moved);
 		hkm_big_purge(UINT64_MAX, 0);
 	}
+}
+
+ISOLATED(a_block_of_several_mappings_is_moved)
+{
+	move_blocks_of_several_mappings();
+}
+
+ISOLATED(a_block_of_several_mappings_is_moved_by_old_systems)
+{
+	moves_to_no_fixed_place = true;
+	move_blocks_of_several_mappings();
 }
 
 static void in_child_of(unsigned char *block, size_t size)
@@ -984,6 +1044,7 @@ int main(void)
 		cmocka_unit_test(only_what_was_used_is_dirty),
 		cmocka_unit_test(clearing_keeps_what_is_resident),
 		cmocka_unit_test(a_block_of_several_mappings_is_moved),
+		cmocka_unit_test(a_block_of_several_mappings_is_moved_by_old_systems),
 		cmocka_unit_test(the_next_owner_finds_ordinary_memory),
 		cmocka_unit_test(a_shrinking_resize_keeps_to_the_budget),
 		cmocka_unit_test(wrong_frees_end_the_process),
