@@ -23,17 +23,22 @@ static void flush(struct hkm_heap *heap, const struct hkm_policy *policy)
 	hkm_tiny_release_empty(heap, 0);
 }
 
+/* Whether a heap of another thread may have something to give. Without its lock this is advice; a heap that has nothing is not
+ * written to. */
+HKM_RACY static bool may_give(const struct hkm_heap *heap, uint64_t now)
+{
+	bool inbox = atomic_load_explicit(&heap->inbox, memory_order_relaxed) != NULL;
+	if (atomic_load_explicit(&heap->abandoned, memory_order_relaxed))
+		return inbox || !heap->bare;
+	return hkm_heap_is_asleep(heap, now) && (inbox || heap->empty_slabs > 0);
+}
+
 /* All that may be taken from a heap of another thread: if that one sleeps, and will not follow the request, what its fast
  * paths do not work on. */
 static void flush_other(struct hkm_heap *heap, uint64_t now)
 {
 	hkm_heap_bury(heap);
-	bool abandoned = atomic_load_explicit(&heap->abandoned, memory_order_relaxed);
-	bool inbox = atomic_load_explicit(&heap->inbox, memory_order_relaxed) != NULL;
-	/* Without the lock these are advice. A heap that has nothing is not written to. */
-	if (abandoned ? heap->bare && !inbox : !hkm_heap_is_asleep(heap, now) || (heap->empty_slabs == 0 && !inbox))
-		return;
-	if (!hkm_heap_try_lock(heap))
+	if (!may_give(heap, now) || !hkm_heap_try_lock(heap))
 		return;
 	if (atomic_load_explicit(&heap->abandoned, memory_order_relaxed)) {
 		flush(heap, hkm_policy_read(&heap->reader));

@@ -32,7 +32,7 @@
 
 #define COPIED ((size_t)2 << 20)  /* of a move by copying, what is there twice */
 #define CHUNK ((size_t)4096)      /* the smallest page */
-#define CLEARED ((size_t)2 << 20) /* bytes of which is asked at once whether they are resident */
+#define CLEARED ((size_t)16 << 20) /* bytes that are cleared by writing, at most */
 #define MAP_FLAGS (MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE)
 
 static _Atomic size_t known_page_size; /* idempotent: every writer stores the same value */
@@ -167,28 +167,21 @@ bool hkm_os_make_plain(void *address, size_t size)
 	return plain;
 }
 
-/* A piece of whole pages. Not by what mincore says of single pages: one in the swap space is not there, and is not zero. */
-static void clear_piece(char *start, size_t size)
-{
-	unsigned char there[CLEARED / 4096];
-	size_t pages = size / hkm_os_page_size(), resident = 0;
-	if (mincore(start, size, there) == 0)
-		for (size_t i = 0; i < pages; i++)
-			resident += there[i] & 1;
-	if (resident >= pages - pages / 8 || madvise(start, size, MADV_DONTNEED) != 0)
-		memset(start, 0, size);
-}
-
+/* What is to be cleared was in use, and is nearly always resident: writing is cheaper than the faults of fresh pages. A
+ * lot of it may never have been touched, so beyond CLEARED the system gives fresh pages. mincore would tell, but programs that
+ * have forbidden themselves what malloc does not need (seccomp) are killed for it. */
 void hkm_os_clear(void *address, size_t size)
 {
 	int saved = errno;
-	char *next = address, *end = next + size;
-	char *last = (char *)((uintptr_t)end & ~(hkm_os_page_size() - 1));
-	for (char *start = next; start < last; start = next) {
-		next = start + hkm_min(CLEARED, (size_t)(last - start));
-		clear_piece(start, (size_t)(next - start));
+	size_t page_size = hkm_os_page_size();
+	char *start = address, *end = start + size;
+	char *first = (char *)hkm_align_up((uintptr_t)start, page_size), *last = (char *)((uintptr_t)end & ~(page_size - 1));
+	if (size <= CLEARED || madvise(first, (size_t)(last - first), MADV_DONTNEED) != 0) {
+		memset(start, 0, size);
+	} else {
+		memset(start, 0, (size_t)(first - start));
+		memset(last, 0, (size_t)(end - last));
 	}
-	memset(next, 0, (size_t)(end - next));
 	errno = saved;
 }
 

@@ -24,6 +24,9 @@ static bool forbid_the_rest(void)
 	struct sock_filter rules[] = {
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
 		ALLOW(brk), ALLOW(mmap), ALLOW(munmap), ALLOW(mremap), ALLOW(mprotect), ALLOW(madvise), ALLOW(futex),
+#ifdef HAKMEM_TEST_DEBUG
+		ALLOW(mincore), /* its checks look whether zero pages are there */
+#endif
 		ALLOW(read), ALLOW(write), ALLOW(close), ALLOW(clock_gettime), ALLOW(exit), ALLOW(exit_group),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
 	};
@@ -52,7 +55,8 @@ static void work(uint64_t milliseconds)
 		size_t most = step / 20000 % 2 == 0 ? 200 : 20000;
 
 		free(blocks[at]);
-		blocks[at] = malloc(step % 5000 == 0 ? 3 * MIB : random_between(&random, 1, most));
+		size_t size = step % 5000 == 0 ? 3 * MIB : random_between(&random, 1, most);
+		blocks[at] = step % 10000 == 0 ? calloc(1, step % 50000 == 0 ? 40 * MIB : size) : malloc(size);
 		require(blocks[at] != NULL, "no memory");
 		*(char *)blocks[at] = 1;
 	}

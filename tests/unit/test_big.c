@@ -777,6 +777,10 @@ ISOLATED(clearing_keeps_what_is_resident)
 	hkm_os_clear(pages, 3 * MIB + 100);
 	require(all_bytes_are(pages, 3 * MIB + 100, 0) && pages[3 * MIB + 100] == 1, "an odd number");
 	require(mlock(pages, PAGE) != 0 || (hkm_os_clear(pages, 8 * MIB), all_bytes_are(pages, 8 * MIB, 0)), "locked");
+	pages = map_pages(40 * MIB);
+	pages[39 * MIB] = 1;
+	hkm_os_clear(pages + 100, 40 * MIB - 200);
+	require(hkm_os_resident(pages, 16 * MIB) <= 64 * KIB && pages[39 * MIB] == 0, "what nobody has touched is not made resident");
 }
 
 /* ---- What a program asks the system for in its blocks -------------------------------- */
