@@ -31,7 +31,8 @@ void *hkm_big_alloc_hinted(const struct hkm_policy *policy, size_t size, size_t 
 			   size_t *dirty);
 
 /* Frees a block; result: false if none starts at `pointer`. What the program asked the system for in its pages (protection,
- * MADV_DONTFORK, MADV_WIPEONFORK, MADV_DONTDUMP) ends with it. */
+ * MADV_DONTFORK, MADV_WIPEONFORK, MADV_DONTDUMP) ends with it, and so does what it mapped onto them. Not taken back: mlock, advice
+ * on huge pages, mbind; they end when the range is unmapped. */
 bool hkm_big_free(const struct hkm_policy *policy, void *pointer);
 
 /* Whether `pointer` lies in memory that was freed and is still kept: tells a double free from a wild pointer. */

@@ -44,7 +44,7 @@ bool hkm_os_unmap(void *address, size_t size, bool keep_reserved);
 void *hkm_os_remap(void *address, size_t old_size, size_t new_size, bool may_move);
 
 /* Takes back what a program may have asked for a range of its own: protection, absence in a child of fork or in a core
- * dump. Result: false if not all of it is ordinary memory any more. */
+ * dump. Result: false if not all of it is ordinary memory any more: a part is not there, or is shared or a file's. */
 bool hkm_os_make_plain(void *address, size_t size);
 
 /* Makes `size` bytes (any number) of a usable range read as zero. Where most of the memory is not there, none of it is made

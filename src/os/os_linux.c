@@ -153,16 +153,39 @@ void *hkm_os_remap(void *address, size_t old_size, size_t new_size, bool may_mov
 	return result == MAP_FAILED ? NULL : result;
 }
 
+/* The system does not know MADV_WIPEONFORK (before Linux 4.14). Any thread may write it; all find the same answer. */
+static _Atomic bool no_wipe;
+
+static bool find_no_wipe(void)
+{
+	size_t size = hkm_os_page_size();
+	void *page = hkm_os_map(size);
+	bool unknown = page != NULL && madvise(page, size, MADV_WIPEONFORK) != 0 && errno == EINVAL;
+	if (page != NULL)
+		hkm_os_unmap(page, size, false);
+	atomic_store_explicit(&no_wipe, unknown, memory_order_relaxed);
+	return unknown;
+}
+
+/* Whether all of the range is private memory without a file behind it: nothing else takes this advice. At the most mappings
+ * that a process may have (EAGAIN), nothing is known against it. */
+static bool is_anonymous(void *address, size_t size)
+{
+	if (HKM_UNLIKELY(atomic_load_explicit(&no_wipe, memory_order_relaxed)))
+		return true;
+	bool taken = madvise(address, size, MADV_WIPEONFORK) == 0 || errno == EAGAIN || (errno == EINVAL && find_no_wipe());
+	bool undone = madvise(address, size, MADV_KEEPONFORK) == 0 || atomic_load_explicit(&no_wipe, memory_order_relaxed);
+	return taken && undone;
+}
+
 bool hkm_os_make_plain(void *address, size_t size)
 {
 	int saved = errno;
-	/* Both fail if part of it is not there. mprotect alone, for want of memory: nothing in it is known to be protected. */
+	/* These fail if part of it is not there. mprotect alone, for want of memory: nothing in it is known to be protected. */
 	bool accessible = mprotect(address, size, PROT_READ | PROT_WRITE) == 0 || errno == ENOMEM;
-	bool plain = accessible && madvise(address, size, MADV_DOFORK) == 0;
-	if (plain) {
-		madvise(address, size, MADV_KEEPONFORK); /* Linux 4.14 */
+	bool plain = accessible && is_anonymous(address, size) && madvise(address, size, MADV_DOFORK) == 0;
+	if (plain)
 		madvise(address, size, MADV_DODUMP);
-	}
 	errno = saved;
 	return plain;
 }

@@ -857,6 +857,48 @@ ISOLATED(the_next_owner_finds_ordinary_memory)
 	require(hkm_big_cached() == 0, "kept with a hole in it");
 }
 
+/* Next owners would write into the file, and find its bytes where they are promised zeros. */
+ISOLATED(what_a_program_maps_onto_its_block_ends_with_it)
+{
+	static const int kinds[] = { MAP_PRIVATE, MAP_SHARED, MAP_SHARED | MAP_ANONYMOUS };
+	int file = memfd_create("file", MFD_CLOEXEC);
+	unsigned char bytes[16 * PAGE];
+
+	start();
+	memset(bytes, 'F', sizeof bytes);
+	for (size_t i = 0; i < 3 * 3; i++) {
+		unsigned char *block = take(8 * MIB), *place = block + i % 3 * (4 * MIB - sizeof bytes / 2);
+
+		require(pwrite(file, bytes, sizeof bytes, 0) == (ssize_t)sizeof bytes, "write");
+		memset(block, 1, 8 * MIB);
+		require(mmap(place, sizeof bytes, PROT_READ | PROT_WRITE, kinds[i / 3] | MAP_FIXED,
+			     i / 3 < 2 ? file : -1, 0) == place, "mmap");
+		give(block);
+		require(hkm_big_cached() == 0, "%zu: kept with a mapping of the program's in it", i);
+		/* What realloc cuts off, and what stays. */
+		block = take(8 * MIB);
+		require(mmap(block + 6 * MIB, sizeof bytes, PROT_READ | PROT_WRITE, kinds[i / 3] | MAP_FIXED,
+			     i / 3 < 2 ? file : -1, 0) == block + 6 * MIB, "mmap");
+		require(hkm_big_resize(&policy, block, 4 * MIB) == block && hkm_big_cached() == 0, "%zu: the rest is kept", i);
+		give(block);
+		require(hkm_big_cached() == 4 * MIB, "%zu: ordinary memory is not kept", i);
+		hkm_big_purge(UINT64_MAX, 0);
+	}
+}
+
+ISOLATED(old_systems_keep_what_is_freed)
+{
+	unsigned char *block;
+
+	start();
+	knows_no_wipe = true;
+	block = take_apart(8 * MIB);
+	for (size_t i = 0; i < 2; i++) {
+		give(block);
+		require(hkm_big_cached() == 8 * MIB && take(8 * MIB) == block, "not kept");
+	}
+}
+
 /* What resizing gives up is bounded like anything else that is freed. */
 ISOLATED(a_shrinking_resize_keeps_to_the_budget)
 {
@@ -1050,6 +1092,8 @@ int main(void)
 		cmocka_unit_test(a_block_of_several_mappings_is_moved),
 		cmocka_unit_test(a_block_of_several_mappings_is_moved_by_old_systems),
 		cmocka_unit_test(the_next_owner_finds_ordinary_memory),
+		cmocka_unit_test(what_a_program_maps_onto_its_block_ends_with_it),
+		cmocka_unit_test(old_systems_keep_what_is_freed),
 		cmocka_unit_test(a_shrinking_resize_keeps_to_the_budget),
 		cmocka_unit_test(wrong_frees_end_the_process),
 		cmocka_unit_test(threads_share_the_cache),
