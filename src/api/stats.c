@@ -296,7 +296,8 @@ void hkm_stats_at_exit(void)
 			return;
 		}
 	}
-	print_to(descriptor, hkm_options.stats == 1 ? put_table : put_json);
+	if (descriptor >= 0)
+		print_to(descriptor, hkm_options.stats == 1 ? put_table : put_json);
 	if (to_file)
 		hkm_os_close(descriptor);
 }

@@ -224,7 +224,7 @@ void hkm_options_read(void)
 #include "core/options.def"
 	hkm_misuse_goes_on(hkm_options.on_error == 1);
 	hkm_os_advise_in_batches(hkm_options.batch_advice == 1);
-	bool reports = (hkm_options.stats != 0 && hkm_options.stats_file[0] == '\0') || hkm_options.explain == 1;
+	bool reports = hkm_options.stats != 0 || hkm_options.explain == 1;
 	if (reports || hkm_options.sites_out[0] != '\0' || hkm_options.profile_out[0] != '\0')
 		hkm_os_keep_error();
 	if (hkm_options.stats != 0)

@@ -108,7 +108,8 @@ void hkm_os_work(struct hkm_os_usage *usage);
 uint64_t hkm_os_now_ns(void);
 
 /* Standard error at the end of the process: keep duplicates it (many programs close theirs before the library's
- * last words), kept gives the duplicate if it still leads to the same file, or else standard error. */
+ * last words), kept gives the duplicate, or standard error, whichever still leads to the same file; -1: neither, as the program may have
+ * used the number for a file of its own. Without keep it gives standard error. */
 void hkm_os_keep_error(void);
 int hkm_os_kept_error(void);
 

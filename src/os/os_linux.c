@@ -510,8 +510,10 @@ void hkm_os_sleep_ms(uint64_t ms)
 
 /* Written while the process starts. */
 static struct {
-	int descriptor;
-	struct stat file; /* what it leads to: the program may close all descriptors and use the number again */
+	int descriptor;   /* the duplicate; -1: there is none */
+	bool is_wanted;   /* hkm_os_keep_error was called */
+	bool is_known;    /* what follows */
+	struct stat file; /* what it leads to: the program may close all descriptors and use the numbers again */
 } kept_error = { .descriptor = -1 };
 
 #define KEPT_LOWEST 200 /* out of the way of programs that count on low numbers */
@@ -519,20 +521,29 @@ static struct {
 void hkm_os_keep_error(void)
 {
 	int saved = errno;
-	kept_error.descriptor = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, KEPT_LOWEST);
-	if (kept_error.descriptor >= 0 && fstat(kept_error.descriptor, &kept_error.file) != 0)
-		kept_error.descriptor = -1;
+	kept_error.is_wanted = true;
+	kept_error.is_known = fstat(STDERR_FILENO, &kept_error.file) == 0;
+	if (kept_error.is_known)
+		kept_error.descriptor = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, KEPT_LOWEST);
 	errno = saved;
+}
+
+/* Whether a descriptor leads to what standard error led to at the start. */
+static bool is_kept_file(int descriptor)
+{
+	struct stat now;
+	return kept_error.is_known && descriptor >= 0 && fstat(descriptor, &now) == 0 &&
+	       now.st_dev == kept_error.file.st_dev && now.st_ino == kept_error.file.st_ino;
 }
 
 int hkm_os_kept_error(void)
 {
 	int saved = errno;
-	struct stat now;
-	bool same = kept_error.descriptor >= 0 && fstat(kept_error.descriptor, &now) == 0 &&
-		    now.st_dev == kept_error.file.st_dev && now.st_ino == kept_error.file.st_ino;
+	int descriptor = is_kept_file(kept_error.descriptor) ? kept_error.descriptor : STDERR_FILENO;
+	if (kept_error.is_wanted && !is_kept_file(descriptor))
+		descriptor = -1;
 	errno = saved;
-	return same ? kept_error.descriptor : STDERR_FILENO;
+	return descriptor;
 }
 
 int hkm_os_create(const char *path)

@@ -204,6 +204,19 @@ class Statistics(unittest.TestCase):
         json.loads(result.stdout)
 
 
+    def test_a_file_that_has_become_standard_error(self):
+        """A program that closes all descriptors, as daemons do, gets their numbers for its own files."""
+        program = ("import os\nos.closerange(0, 1024)\n"
+                   "[os.open(name, os.O_WRONLY | os.O_CREAT) for name in ('0', '1', '2')]\nos.write(2, b'DATA')\n")
+        if not programs.settings.preload:
+            self.skipTest("a library is preloaded under the program")
+        with tempfile.TemporaryDirectory() as folder:
+            variables = dict(os.environ, HAKMEM_STATS="1", LD_PRELOAD=programs.settings.preload)
+            subprocess.run(["/usr/bin/python3", "-c", program], env=variables, cwd=folder, check=True)
+            with open(os.path.join(folder, "2"), "rb") as data:
+                self.assertEqual(data.read(), b"DATA")
+
+
 class Information(unittest.TestCase):
     """malloc_info, whose readers know glibc's."""
 
