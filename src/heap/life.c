@@ -129,7 +129,8 @@ static struct robust_list_head *own_list(void)
 
 static unsigned word_of(const struct hkm_heap *heap)
 {
-	return (unsigned)__atomic_load_n(&heap->life.__data.__lock, __ATOMIC_RELAXED);
+	/* acquire: pairs with the kernel's write of the mark, after all that the thread has written on its fast paths. */
+	return (unsigned)__atomic_load_n(&heap->life.__data.__lock, __ATOMIC_ACQUIRE);
 }
 
 static void set_word(struct hkm_heap *heap, unsigned word)
