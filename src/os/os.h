@@ -35,9 +35,14 @@ int hkm_os_map_at(void *address, size_t size, bool replace);
 /* Reserves `size` bytes of addresses without memory, near `hint` if possible; NULL if refused. */
 void *hkm_os_reserve(void *hint, size_t size);
 
-/* Gives a range back. `keep_reserved`: its addresses stay ours, and costs no memory. Result: whether that was done; if not,
- * the range stays mapped, and its memory has gone back. */
-bool hkm_os_unmap(void *address, size_t size, bool keep_reserved);
+enum hkm_unmapped {
+	HKM_UNMAPPED,  /* gone */
+	HKM_EMPTIED,   /* refused, as it would leave more mappings than a process may have: the range stays, and reads as zero */
+	HKM_UNCHANGED, /* that was refused, too (locked memory): the range stays as it is */
+};
+
+/* Gives a range back. `keep_reserved`: its addresses stay ours, and cost no memory. Result: what became of it. */
+enum hkm_unmapped hkm_os_unmap(void *address, size_t size, bool keep_reserved);
 
 /* Grows or shrinks a range, moving it if `may_move`, and copying it piece by piece if the kernel has several mappings of it; NULL if
  * refused (it then stays as it was). */

@@ -104,17 +104,18 @@ void *hkm_os_reserve(void *hint, size_t size)
 	return map(hint, size, PROT_NONE, MAP_FLAGS);
 }
 
-bool hkm_os_unmap(void *address, size_t size, bool keep_reserved)
+enum hkm_unmapped hkm_os_unmap(void *address, size_t size, bool keep_reserved)
 {
 	int saved = errno;
 	bool done = keep_reserved ? mmap(address, size, PROT_NONE, MAP_FLAGS | MAP_FIXED, -1, 0) != MAP_FAILED :
 				    munmap(address, size) == 0;
 	/* The process has as many mappings as it may, and a hole would be one more: the addresses stay, the memory
 	 * goes. */
-	if (!done)
-		madvise(address, size, MADV_DONTNEED);
+	enum hkm_unmapped result = HKM_UNMAPPED;
+	if (HKM_UNLIKELY(!done))
+		result = madvise(address, size, MADV_DONTNEED) == 0 ? HKM_EMPTIED : HKM_UNCHANGED;
 	errno = saved;
-	return done;
+	return result;
 }
 
 static bool all_zero(const unsigned char *bytes, size_t size)

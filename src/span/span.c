@@ -455,21 +455,23 @@ static bool is_empty(const struct superslab *superslab)
 	return superslab->free == run_mask(superslab->mapped);
 }
 
-/* Unmaps an empty superslab; called and returns with the lock held, lets go of it meanwhile. Result: whether the system
- * did so; if not, the superslab is clean. */
-static bool superslab_unmap(struct superslab *superslab)
+/* Unmaps an empty superslab; called and returns with the lock held, lets go of it meanwhile. Result: what became of it. One
+ * that the system leaves as it is is as dirty as before, and counts as dirty from now on. */
+static enum hkm_unmapped superslab_unmap(struct superslab *superslab)
 {
-	uint64_t bits = superslab->free, slices = count_bits(bits);
+	uint64_t bits = superslab->free, slices = count_bits(bits), dirty = superslab->dirty;
 	set_dirty(superslab, 0, -count_bits(superslab->dirty));
 	if (superslab->queued)
 		queue_remove(superslab);
 	set_free(superslab, 0, 0, -slices);
-	bool unmapped = hkm_window_unmap(superslab);
-	if (unmapped)
+	enum hkm_unmapped result = hkm_window_unmap(superslab);
+	if (result == HKM_UNMAPPED)
 		hkm_count(&mapped_count, -slices);
 	else
 		add_free(superslab, bits, slices);
-	return unmapped;
+	if (HKM_UNLIKELY(result == HKM_UNCHANGED))
+		set_dirty(superslab, dirty, count_bits(dirty));
+	return result;
 }
 
 /* Purges what purge_take collected; called and returns with the lock held, lets go of it meanwhile. */
@@ -529,8 +531,9 @@ static bool purge_step(uint64_t before_ms, size_t keep_bytes, uint64_t started_m
 		if (empty) {
 			uint64_t slices = count_bits(superslab->dirty);
 			note_purge(slices, aged, before_ms, started_ms);
+			if (HKM_UNLIKELY(superslab_unmap(superslab) == HKM_UNCHANGED))
+				return false;
 			*bytes += slices * HKM_SLICE_SIZE;
-			superslab_unmap(superslab);
 			return true;
 		}
 		if (!purge_take(superslab, &batch)) {
@@ -548,7 +551,7 @@ static bool purge_step(uint64_t before_ms, size_t keep_bytes, uint64_t started_m
 	/* Those that were purged while the system refused memory are free to the last slice, but on no queue. */
 	if (before_ms != UINT64_MAX || buckets[HKM_SUPERSLAB_SLICES] == NULL || hkm_counted(&mapped_count) <= HKM_SUPERSLAB_SLICES)
 		return false;
-	return superslab_unmap(buckets[HKM_SUPERSLAB_SLICES]);
+	return superslab_unmap(buckets[HKM_SUPERSLAB_SLICES]) == HKM_UNMAPPED;
 }
 
 size_t hkm_span_purge(uint64_t before_ms, size_t keep_bytes)

@@ -115,7 +115,7 @@ static uintptr_t find_place(size_t whole)
 		if (start == NULL) /* a limit on addresses: they are taken unseen */
 			return hint;
 		bool followed = (uintptr_t)start == hint;
-		if (hkm_os_unmap(start, whole, false)) {
+		if (hkm_os_unmap(start, whole, false) == HKM_UNMAPPED) {
 			if (followed)
 				return hint;
 			continue;
@@ -375,18 +375,18 @@ struct superslab *hkm_window_map(size_t slices, uint64_t *bits)
 	return error == 0 ? superslab : NULL;
 }
 
-bool hkm_window_unmap(struct superslab *superslab)
+enum hkm_unmapped hkm_window_unmap(struct superslab *superslab)
 {
 	size_t size = superslab->mapped * HKM_SLICE_SIZE;
 	if (window.partial == superslab)
 		window.partial = NULL;
 	/* `mapped` stays meanwhile, so that nobody else takes the addresses. */
 	hkm_lock_release(&hkm_span_lock);
-	bool unmapped = hkm_os_unmap(superslab_start(superslab), size, window.reserved);
+	enum hkm_unmapped result = hkm_os_unmap(superslab_start(superslab), size, window.reserved);
 	hkm_lock_acquire(&hkm_span_lock);
-	if (unmapped) {
+	if (result == HKM_UNMAPPED) {
 		superslab->mapped = 0;
 		vacant_add(superslab);
 	}
-	return unmapped;
+	return result;
 }

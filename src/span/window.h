@@ -10,6 +10,7 @@
 #ifndef HKM_SPAN_WINDOW_H
 #define HKM_SPAN_WINDOW_H
 
+#include "os/os.h"
 #include "span/span.h"
 
 /* Metadata of a superslab. All fields are guarded by hkm_span_lock. */
@@ -50,8 +51,8 @@ static inline struct superslab *superslab_of(const struct hkm_slab *slab)
 struct superslab *hkm_window_map(size_t slices, uint64_t *bits);
 
 /* Gives an empty superslab's memory back, which the caller has made neither free nor dirty. Lets go of the lock meanwhile.
- * Result: false if its addresses stay mapped; they read as zero. */
-bool hkm_window_unmap(struct superslab *superslab);
+ * Result: what became of it. */
+enum hkm_unmapped hkm_window_unmap(struct superslab *superslab);
 
 /* A granule: the one after `previous` (NULL: the first); NULL: there is none. Its superslabs are the `hkm_granule_size` from
  * its first on. Any thread, without the lock. */

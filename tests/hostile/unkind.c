@@ -9,13 +9,15 @@
  *   locked       all memory, now and to come, is locked (mlockall)
  *   flags        pages of the allocator's mappings get flags that a program may set: MADV_DONTDUMP, MADV_NOHUGEPAGE
  *   refusals     one call in 50 of mmap, mremap, munmap and madvise fails
- *   signals      a signal handler that allocates and frees interrupts the program about every millisecond
+ *   signals      a signal handler that allocates and frees interrupts the program about every millisecond; where it interrupts
+ *                HAKMEM's own code it does nothing, as README allows that nowhere: fast paths are not made for it
  *   forks        a thread forks children that allocate, free and end
  *   threads      a thread starts threads that end in every way there is
  *
  * It wraps the system calls: the allocator's own come by here; what the C library calls inside does not.
  */
 #include <errno.h>
+#include <link.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -31,6 +33,7 @@
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 #ifndef MAP_FIXED_NOREPLACE
@@ -165,12 +168,44 @@ static void check_and_free(struct held *block)
 	block->start = NULL;
 }
 
-static void allocate_in_handler(int number)
+/* HAKMEM's code; written by the constructor. */
+static uintptr_t code_start, code_end;
+
+static int find_code(struct dl_phdr_info *module, size_t size, void *unused)
 {
+	(void)size;
+	(void)unused;
+	if (strstr(module->dlpi_name, "libhakmem") == NULL)
+		return 0;
+	for (size_t i = 0; i < module->dlpi_phnum; i++)
+		if (module->dlpi_phdr[i].p_type == PT_LOAD && (module->dlpi_phdr[i].p_flags & PF_X) != 0) {
+			code_start = module->dlpi_addr + module->dlpi_phdr[i].p_vaddr;
+			code_end = code_start + module->dlpi_phdr[i].p_memsz;
+		}
+	return 1;
+}
+
+static uintptr_t interrupted_at(const ucontext_t *context)
+{
+#ifdef __x86_64__
+	return (uintptr_t)context->uc_mcontext.gregs[REG_RIP];
+#else
+	return (uintptr_t)context->uc_mcontext.pc;
+#endif
+}
+
+static void allocate_in_handler(int number, siginfo_t *info, void *context)
+{
+	uintptr_t at = interrupted_at(context);
+
+	(void)number;
+	(void)info;
+	if (at >= code_start && at < code_end)
+		return;
+
 	struct held *block = &held[random_bits() % HANDLER_BLOCKS];
 	int saved = errno;
 
-	(void)number;
 	if (block->start != NULL) {
 		check_and_free(block);
 	} else {
@@ -184,9 +219,12 @@ static void allocate_in_handler(int number)
 
 static void start_signals(void)
 {
-	struct sigaction action = { .sa_handler = allocate_in_handler, .sa_flags = SA_RESTART };
+	struct sigaction action = { .sa_sigaction = allocate_in_handler, .sa_flags = SA_RESTART | SA_SIGINFO };
 	struct itimerval interval = { { 0, 1100 }, { 0, 1100 } };
 
+	dl_iterate_phdr(find_code, NULL);
+	if (code_start == 0)
+		fail("unkind: libhakmem is not there\n");
 	sigaction(SIGPROF, &action, NULL);
 	setitimer(ITIMER_PROF, &interval, NULL);
 }

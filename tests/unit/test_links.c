@@ -285,24 +285,6 @@ ISOLATED(an_outbox_is_made_whole_up_to_the_link)
 }
 
 /* A key that has the wrong bits would let aligned pointers pass. */
-/* What only whoever knows the key can write, or a block that was freed twice: a link to a block of another class, or into one. */
-ISOLATED(a_flush_follows_no_link_to_what_is_no_block_of_the_class)
-{
-	struct hkm_heap *heap = start();
-
-	for (unsigned i = 0; i < 2; i++) {
-		allocate();
-		free_some();
-		hkm_link(heap->bins[hkm_tiny_class(SIZE)].head, (const struct hkm_block *)(i == 0 ? other : blocks[0] + 16));
-		hkm_heap_enter(heap);
-		hkm_tiny_flush(heap);
-		hkm_heap_leave(heap);
-		/* It looks like one or the other. */
-		require(lseek(errors, 0, SEEK_END) > 0 && ftruncate(errors, 0) == 0 && lseek(errors, 0, SEEK_SET) == 0,
-			"a link of kind %u is followed", i);
-	}
-}
-
 ISOLATED(the_key_has_its_lowest_bits_and_is_random)
 {
 	quiet_heap();
@@ -321,7 +303,6 @@ int main(void)
 		cmocka_unit_test(the_receiver_of_messages_follows_no_link),
 		cmocka_unit_test(deferred_frees_follow_no_link),
 		cmocka_unit_test(an_outbox_is_made_whole_up_to_the_link),
-		cmocka_unit_test(a_flush_follows_no_link_to_what_is_no_block_of_the_class),
 		cmocka_unit_test(the_key_has_its_lowest_bits_and_is_random),
 	};
 

@@ -3,6 +3,7 @@
  */
 #include "unit.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -452,6 +453,58 @@ ISOLATED(locked_slices_are_not_said_to_be_zero)
 	}
 }
 
+/* The most mappings that a process may have, and memory that is locked. */
+static bool unmaps_nothing, advises_nothing;
+
+int __real_munmap(void *start, size_t size);
+int __wrap_munmap(void *start, size_t size);
+int __wrap_munmap(void *start, size_t size)
+{
+	if (unmaps_nothing) {
+		errno = ENOMEM;
+		return -1;
+	}
+	return __real_munmap(start, size);
+}
+
+int __real_madvise(void *start, size_t size, int advice);
+int __wrap_madvise(void *start, size_t size, int advice);
+int __wrap_madvise(void *start, size_t size, int advice)
+{
+	if (advises_nothing) {
+		errno = EINVAL;
+		return -1;
+	}
+	return __real_madvise(start, size, advice);
+}
+
+ISOLATED(superslabs_that_can_be_neither_unmapped_nor_purged_are_not_said_to_be_zero)
+{
+	struct hkm_span_stats stats;
+
+	hkm_span_start();
+	for (size_t i = 0; i < 4; i++)
+		take(&spans[i], HKM_SUPERSLAB_SLICES);
+	for (size_t i = 0; i < 4; i++)
+		give(&spans[i]);
+	unmaps_nothing = advises_nothing = true;
+	hkm_span_purge(UINT64_MAX, 0);
+	hkm_span_check();
+	require(hkm_span_dirty() == 4 * HKM_SUPERSLAB_SIZE, "%zu bytes dirty", hkm_span_dirty());
+	for (size_t i = 0; i < 4; i++)
+		require(!is_said_to_be_zero(HKM_SUPERSLAB_SLICES, true), "superslab %zu is", i);
+	advises_nothing = false;
+	purge_all();
+	hkm_span_stats(&stats);
+	require(stats.mapped == 4 * HKM_SUPERSLAB_SIZE, "%zu bytes are mapped", stats.mapped);
+	require(is_said_to_be_zero(HKM_SUPERSLAB_SLICES, true), "a superslab that was emptied is not");
+	unmaps_nothing = false;
+	purge_all();
+	hkm_span_check();
+	hkm_span_stats(&stats);
+	require(stats.mapped == HKM_SUPERSLAB_SIZE, "%zu bytes are mapped", stats.mapped);
+}
+
 /* A span that nobody has written to is freed: what is made of its slices later knows nothing of that. */
 ISOLATED(a_promise_ends_with_its_span)
 {
@@ -731,6 +784,7 @@ int main(void)
 #endif
 		cmocka_unit_test(only_slices_that_nobody_has_had_since_a_purge_are_said_to_be_zero),
 		cmocka_unit_test(locked_slices_are_not_said_to_be_zero),
+		cmocka_unit_test(superslabs_that_can_be_neither_unmapped_nor_purged_are_not_said_to_be_zero),
 		cmocka_unit_test(a_promise_ends_with_its_span),
 		cmocka_unit_test(what_is_asked_for_in_time_is_regretted),
 		cmocka_unit_test(slices_given_back_too_soon_are_regretted),
