@@ -65,8 +65,11 @@ const char *command_library(void);
 void set_assignment(char *assignment);
 
 /* Sets an option that is a path. The file is opened when the program ends, which may be in another directory by then,
- * so the path is made absolute. */
-void set_path(const char *name, const char *path);
+ * so the path is made absolute. `given`: what stands before the path on the command line, as for require_creatable. */
+void set_path(const char *name, const char *given, const char *path);
+
+/* Fails if it seems that the file cannot be made or written; `given` is what the message has before the path. %p in it is the process id. */
+void require_creatable(const char *given, const char *path);
 
 /* Becomes a program, with HAKMEM preloaded; `program`: its name and arguments, up to a NULL. */
 _Noreturn void become(char **program);

@@ -64,7 +64,7 @@ int command_learn(int argument_count, char **arguments)
 	argp_parse(&parser, argument_count, arguments, ARGP_IN_ORDER, NULL, &request);
 	if (request.output == NULL)
 		fail(EXIT_WRONG_USE, "learn: no -o FILE given; see: hakmem learn --help");
-	set_path(request.sites ? "sites_out" : "profile_out", request.output);
+	set_path(request.sites ? "sites_out" : "profile_out", "learn -o ", request.output);
 	if (!request.sites && setenv("HAKMEM_LEARN", "1", 1) != 0)
 		fail(EXIT_WRONG_USE, "HAKMEM_LEARN: %s", strerror(errno));
 	become(request.program);

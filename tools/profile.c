@@ -15,7 +15,7 @@
 
 static void load(const char *path, struct hkm_profile *profile)
 {
-	if (!hkm_profile_load(path, profile)) /* has said why */
+	if (!hkm_profile_load("", path, profile)) /* has said why */
 		exit(EXIT_WRONG_USE);
 }
 
@@ -105,10 +105,11 @@ static void require_one_goal(const struct hkm_profile *profiles, char **files, u
 
 static void merge(const char *output, char **files, unsigned count)
 {
-	if (output != NULL && !hkm_os_may_create(output))
-		fail(EXIT_WRONG_USE, "%s: cannot be written", output);
+	if (output != NULL)
+		require_creatable("profile merge -o ", output);
 	struct hkm_profile merged, *profiles = calloc(count, sizeof *profiles);
 	char text[HKM_PROFILE_FILE_BYTES];
+	int error;
 	if (profiles == NULL)
 		fail(EXIT_WRONG_USE, "out of memory");
 	for (unsigned i = 0; i < count; i++)
@@ -119,8 +120,8 @@ static void merge(const char *output, char **files, unsigned count)
 	size_t length = hkm_profile_write(&merged, text, sizeof text);
 	if (output == NULL)
 		fputs(text, stdout);
-	else if (!hkm_os_write_file(output, text, length))
-		fail(EXIT_WRONG_USE, "%s: cannot be written", output);
+	else if (error = hkm_os_write_file(output, text, length), error != 0)
+		fail(EXIT_WRONG_USE, "profile merge -o %s: cannot be written: %s", output, strerror(error));
 }
 
 /* ---- The command line ---------------------------------------------------------------------------------------- */

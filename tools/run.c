@@ -5,9 +5,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "command.h"
+#include "core/options.h"
 #include "core/text.h"
 #include "os/os.h"
 
@@ -80,6 +82,9 @@ static void set_option(const char *name, const char *value)
 	if (!option_accepts(option, value)) {
 		char range[OPTION_DESCRIPTION_BYTES];
 		option_put_range(option, range);
+		if (option->kind == OPTION_TEXT)
+			fail(EXIT_WRONG_USE, "%s=%s: expected %s, of less than %d bytes", option->environment, value, range,
+				HKM_OPTION_TEXT_BYTES);
 		fail(EXIT_WRONG_USE, "%s=%s: expected %s", option->environment, value, range);
 	}
 	set_variable(option->environment, value);
@@ -94,8 +99,18 @@ void set_assignment(char *assignment)
 	set_option(assignment, equals + 1);
 }
 
-void set_path(const char *name, const char *path)
+void require_creatable(const char *given, const char *pattern)
 {
+	char path[PATH_MAX];
+	hkm_text_expand_path(pattern, path, sizeof path);
+	int error = hkm_os_why_not_create(path);
+	if (error != 0)
+		fail(EXIT_WRONG_USE, "%s%s: cannot be written: %s", given, pattern, strerror(error));
+}
+
+void set_path(const char *name, const char *given, const char *path)
+{
+	require_creatable(given, path);
 	char *directory = path[0] == '/' ? NULL : getcwd(NULL, 0), *absolute;
 	if (path[0] != '/' && directory == NULL)
 		fail(EXIT_WRONG_USE, "working directory: %s", strerror(errno));
@@ -118,17 +133,21 @@ static void require_paths(void)
 	};
 	for (size_t i = 0; i < sizeof read / sizeof read[0]; i++) {
 		const char *path = getenv(read[i]);
-		if (path != NULL && path[0] != '\0' && access(path, R_OK) != 0)
-			fail(EXIT_WRONG_USE, "%s=%s: cannot be read: %s", read[i], path, strerror(errno));
+		struct stat found = { 0 };
+		if (path == NULL || path[0] == '\0')
+			continue;
+		/* Not opened, as what it leads to may be a pipe. */
+		bool is_refused = access(path, R_OK) != 0 || stat(path, &found) != 0;
+		if (is_refused || S_ISDIR(found.st_mode))
+			fail(EXIT_WRONG_USE, "%s=%s: cannot be read: %s", read[i], path, strerror(is_refused ? errno : EISDIR));
 	}
 	for (size_t i = 0; i < sizeof written / sizeof written[0]; i++) {
 		const char *pattern = getenv(written[i]);
-		char path[PATH_MAX];
+		char given[64];
 		if (pattern == NULL || pattern[0] == '\0')
 			continue;
-		hkm_text_expand_path(pattern, path, sizeof path);
-		if (!hkm_os_may_create(path))
-			fail(EXIT_WRONG_USE, "%s=%s: cannot be written", written[i], pattern);
+		snprintf(given, sizeof given, "%s=", written[i]);
+		require_creatable(given, pattern);
 	}
 }
 
@@ -201,7 +220,7 @@ int command_run(int argument_count, char **arguments)
 	struct request request = { 0 };
 	argp_parse(&parser, argument_count, arguments, ARGP_IN_ORDER, NULL, &request);
 	if (request.stats_file != NULL)
-		set_path("stats_file", request.stats_file);
+		set_path("stats_file", "run --stats-file ", request.stats_file);
 	if (request.stats != NULL)
 		set_option("stats", request.stats);
 	else if (request.stats_file != NULL)

@@ -106,6 +106,8 @@ bool option_accepts(const struct hakmem_option *option, const char *value)
 	uint32_t ratios[HKM_OPTION_RATIOS_MOST];
 	unsigned count;
 	bool parsed = false;
+	if (value[0] == '\0')
+		return true; /* as good as none */
 	switch (option->kind) {
 	case OPTION_WHOLE:
 		parsed = hkm_parse_uint(value, &number);

@@ -292,7 +292,7 @@ void hkm_stats_at_exit(void)
 		descriptor = hkm_os_create(path);
 		if (descriptor < 0) {
 			if (!hkm_output_refused.stats_file)
-				hkm_warn("HAKMEM_STATS_FILE=%s: cannot be written", path);
+				hkm_warn_unwritten("HAKMEM_STATS_FILE", path, -descriptor);
 			return;
 		}
 	}

@@ -22,12 +22,13 @@ struct hkm_options hkm_options = {
 bool hkm_option_given[HKM_OPTIONS];
 struct hkm_output_refused hkm_output_refused;
 
+/* NULL if it is not set, or empty: that is how a shell's user takes a variable back. */
 static const char *variable(const char *name)
 {
 	size_t length = strlen(name);
 	for (char **entry = environ; entry != NULL && *entry != NULL; entry++)
 		if (strncmp(*entry, name, length) == 0 && (*entry)[length] == '=')
-			return *entry + length + 1;
+			return (*entry)[length + 1] == '\0' ? NULL : *entry + length + 1;
 	return NULL;
 }
 
@@ -58,6 +59,8 @@ bool hkm_parse_uint(const char *text, uint64_t *value)
 	default: break;
 	}
 	at += shift != 0;
+	if (shift != 0 && (at[0] == 'i' || at[0] == 'I') && (at[1] == 'B' || at[1] == 'b'))
+		at += 2;
 	if (*at != '\0' || number > UINT64_MAX >> shift)
 		return false;
 	*value = number << shift;
@@ -110,16 +113,33 @@ bool hkm_parse_ratios(const char *text, uint32_t values[HKM_OPTION_RATIOS_MOST],
 
 /* Each of these reads one variable, and says whether it is there. */
 
+/* A number as people write it: bytes in K, M or G if they are whole. */
+static const char *number_text(uint64_t number, const char *unit, char text[24])
+{
+	struct hkm_text buffer = { .buffer = text, .capacity = 24, .descriptor = -1 };
+	const char *suffixes = "KMG";
+	char suffix = '\0';
+	for (; *suffixes != '\0' && strcmp(unit, "bytes") == 0 && number != 0 && number % 1024 == 0; number /= 1024)
+		suffix = *suffixes++;
+	hkm_text_put(&buffer, "%lu", number);
+	if (suffix != '\0')
+		hkm_text_put(&buffer, "%c", suffix);
+	hkm_text_finish(&buffer);
+	return text;
+}
+
 static bool read_uint(const char *environment, uint64_t *value, uint64_t low, uint64_t high, const char *unit)
 {
 	const char *text = variable(environment);
+	char lowest[24], highest[24], standard[24];
 	uint64_t parsed;
 	if (text == NULL)
 		return false;
 	if (hkm_parse_uint(text, &parsed) && parsed >= low && parsed <= high)
 		*value = parsed;
 	else
-		hkm_warn("%s=%s: expected %lu..%lu %s; using %lu", environment, text, low, high, unit, *value);
+		hkm_warn("%s=%s: expected %s..%s %s; using %s", environment, text, number_text(low, unit, lowest),
+			 number_text(high, unit, highest), unit, number_text(*value, unit, standard));
 	return true;
 }
 
@@ -194,16 +214,16 @@ static bool read_ratios(const char *environment, char *value, const char *form)
 }
 
 /* Whether there is a file to be written at exit and it cannot be; that is told now, before the program runs for hours. */
-static bool is_refused(const char *before, const char *pattern, const char *what)
+static bool is_refused(const char *environment, const char *pattern)
 {
 	char path[HKM_OPTION_TEXT_BYTES + 32];
 	if (pattern[0] == '\0')
 		return false;
 	hkm_text_expand_path(pattern, path, sizeof path);
-	if (hkm_os_may_create(path))
-		return false;
-	hkm_warn("%s%s: %s", before, path, what);
-	return true;
+	int error = hkm_os_why_not_create(path);
+	if (error != 0)
+		hkm_warn_unwritten(environment, path, error);
+	return error != 0;
 }
 
 void hkm_options_read(void)
@@ -227,8 +247,7 @@ void hkm_options_read(void)
 	bool reports = hkm_options.stats != 0 || hkm_options.explain == 1;
 	if (reports || hkm_options.sites_out[0] != '\0' || hkm_options.profile_out[0] != '\0')
 		hkm_os_keep_error();
-	if (hkm_options.stats != 0)
-		hkm_output_refused.stats_file = is_refused("HAKMEM_STATS_FILE=", hkm_options.stats_file, "cannot be written");
-	hkm_output_refused.profile_out = is_refused("", hkm_options.profile_out, "the profile cannot be written");
-	hkm_output_refused.sites_out = is_refused("", hkm_options.sites_out, "the rules cannot be written");
+	hkm_output_refused.stats_file = is_refused("HAKMEM_STATS_FILE", hkm_options.stats_file);
+	hkm_output_refused.profile_out = is_refused("HAKMEM_PROFILE_OUT", hkm_options.profile_out);
+	hkm_output_refused.sites_out = is_refused("HAKMEM_SITES_OUT", hkm_options.sites_out);
 }

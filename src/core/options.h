@@ -42,11 +42,11 @@ extern struct hkm_output_refused {
 	bool stats_file, profile_out, sites_out;
 } hkm_output_refused;
 
-/* Reads the environment. A value that is malformed or out of range gets one line on standard
+/* Reads the environment. An empty variable is as good as none. A value that is malformed or out of range gets one line on standard
  * error that names variable, value and range, and the default is used. */
 void hkm_options_read(void);
 
-/* Parses `text` into *value; result: whether it is a whole number (suffixes K, M, G) or, for the
+/* Parses `text` into *value; result: whether it is a whole number (suffixes K, M, G, also as KiB, MiB, GiB, in either case) or, for the
  * second, a decimal fraction in thousandths. */
 bool hkm_parse_uint(const char *text, uint64_t *value);
 bool hkm_parse_thousandths(const char *text, uint64_t *value);

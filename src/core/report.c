@@ -57,6 +57,49 @@ void hkm_warn(const char *format, ...)
 	va_end(arguments);
 }
 
+const char *hkm_error_text(int error)
+{
+	static const struct {
+		int error;
+		const char *text;
+	} texts[] = {
+		{ EPERM, "Operation not permitted" },
+		{ ENOENT, "No such file or directory" },
+		{ EIO, "Input/output error" },
+		{ ENXIO, "No such device or address" }, /* a pipe that nobody reads */
+		{ ENOMEM, "Cannot allocate memory" },
+		{ EACCES, "Permission denied" },
+		{ EBUSY, "Device or resource busy" },
+		{ EEXIST, "File exists" },
+		{ EXDEV, "Invalid cross-device link" },
+		{ ENODEV, "No such device" },
+		{ ENOTDIR, "Not a directory" },
+		{ EISDIR, "Is a directory" },
+		{ EINVAL, "Invalid argument" },
+		{ ENFILE, "Too many open files in system" },
+		{ EMFILE, "Too many open files" },
+		{ ETXTBSY, "Text file busy" },
+		{ EFBIG, "File too large" },
+		{ ENOSPC, "No space left on device" },
+		{ EROFS, "Read-only file system" },
+		{ EPIPE, "Broken pipe" },
+		{ EAGAIN, "Resource temporarily unavailable" },
+		{ ENAMETOOLONG, "File name too long" },
+		{ ELOOP, "Too many levels of symbolic links" },
+		{ EDQUOT, "Disk quota exceeded" },
+		{ ENOSYS, "Function not implemented" },
+	};
+	for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+		if (texts[i].error == error)
+			return texts[i].text;
+	return "the system refuses";
+}
+
+void hkm_warn_unwritten(const char *variable, const char *path, int error)
+{
+	hkm_warn("%s=%s: cannot be written: %s", variable, path, hkm_error_text(error));
+}
+
 void hkm_accuse(const char *format, ...)
 {
 	va_list arguments;

@@ -8,6 +8,12 @@
 /* A line for the user: `hakmem: <text>`, whatever stands in the text: control characters are shown as `?`. */
 void hkm_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* The same: the file that `variable` names cannot be written, and why. */
+void hkm_warn_unwritten(const char *variable, const char *path, int error);
+
+/* What strerror says of an error that files give, without the C library's locale; never NULL, and a constant. */
+const char *hkm_error_text(int error);
+
 /* The same of what the program itself did: `hakmem: PROGRAM[PID]: <text>`. One standard error may be that of many. */
 void hkm_accuse(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

@@ -1,6 +1,7 @@
 /* profile.c - see profile.h. Keys and files; the text is in profile_text.c. */
 #include "learn/profile.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "core/options.h"
@@ -161,25 +162,25 @@ static size_t buffer_bytes(void)
 	return hkm_align_up(HKM_PROFILE_FILE_BYTES + 1, hkm_os_page_size());
 }
 
-bool hkm_profile_load(const char *path, struct hkm_profile *profile)
+bool hkm_profile_load(const char *variable, const char *path, struct hkm_profile *profile)
 {
 	char error[HKM_PROFILE_ERROR_BYTES];
 	bool good = false;
 	*profile = (struct hkm_profile){ 0 };
 	char *buffer = hkm_os_map(buffer_bytes());
 	if (buffer == NULL) {
-		hkm_warn("%s: no memory to read it; not used", path);
+		hkm_warn("%s%s: cannot be read: %s; not used", variable, path, hkm_error_text(ENOMEM));
 		return false;
 	}
 	int64_t length = hkm_os_read_file(path, buffer, HKM_PROFILE_FILE_BYTES + 1);
 	if (length < 0)
-		hkm_warn("%s: cannot be read; not used", path);
+		hkm_warn("%s%s: cannot be read: %s; not used", variable, path, hkm_error_text((int)-length));
 	else if (length > (int64_t)HKM_PROFILE_FILE_BYTES)
-		hkm_warn("%s: more than %zu bytes; not used", path, HKM_PROFILE_FILE_BYTES);
+		hkm_warn("%s%s: more than %zu bytes; not used", variable, path, HKM_PROFILE_FILE_BYTES);
 	else if (hkm_profile_parse(buffer, (size_t)length, profile, error))
 		good = true;
 	else
-		hkm_warn("%s:%s; not used", path, error);
+		hkm_warn("%s%s:%s; not used", variable, path, error);
 	hkm_os_unmap(buffer, buffer_bytes(), false);
 	return good;
 }
@@ -189,8 +190,9 @@ void hkm_profile_write_file(const struct hkm_profile *profile, const char *path)
 	char *buffer = hkm_os_map(buffer_bytes());
 	size_t length = buffer == NULL ? 0 : hkm_profile_write(profile, buffer, buffer_bytes());
 	HKM_ASSERT(length <= HKM_PROFILE_FILE_BYTES);
-	if ((length == 0 || !hkm_os_write_file(path, buffer, length)) && !hkm_output_refused.profile_out)
-		hkm_warn("%s: the profile cannot be written", path);
+	int error = length == 0 ? ENOMEM : hkm_os_write_file(path, buffer, length);
+	if (error != 0 && !hkm_output_refused.profile_out)
+		hkm_warn_unwritten("HAKMEM_PROFILE_OUT", path, error);
 	if (buffer != NULL)
 		hkm_os_unmap(buffer, buffer_bytes(), false);
 }
@@ -203,7 +205,7 @@ void hkm_profile_start(void)
 {
 	struct hkm_profile profile;
 	struct hkm_policy policy;
-	if (hkm_options.profile[0] == '\0' || !hkm_profile_load(hkm_options.profile, &profile))
+	if (hkm_options.profile[0] == '\0' || !hkm_profile_load("HAKMEM_PROFILE=", hkm_options.profile, &profile))
 		return;
 	hkm_profile_yield_to_options(&profile);
 	hkm_policy_copy(&policy);

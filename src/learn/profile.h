@@ -88,9 +88,9 @@ void hkm_profile_from_policy(struct hkm_profile *profile, const struct hkm_polic
  * mid_cache_bytes, large_cache_bytes, and the dynamic class's size. */
 void hkm_profile_yield_to_options(struct hkm_profile *profile);
 
-/* Reads a file. Result: whether it is good; if not, *profile is empty and one line on standard error names the file
- * and, as far as there are any, the line and the key. */
-bool hkm_profile_load(const char *path, struct hkm_profile *profile);
+/* Reads a file. Result: whether it is good; if not, *profile is empty and one line on standard error names the variable that
+ * says so ("HAKMEM_PROFILE=", or ""), the file and, as far as there are any, the line and the key. */
+bool hkm_profile_load(const char *variable, const char *path, struct hkm_profile *profile);
 
 /* Writes a file, in one step (see hkm_os_write_file). If that fails, one line on standard error says so. */
 void hkm_profile_write_file(const struct hkm_profile *profile, const char *path);

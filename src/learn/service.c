@@ -304,7 +304,7 @@ static void start(void)
 		hkm_text_expand_path(hkm_options.learn_log, service.path, sizeof service.path);
 		int descriptor = hkm_os_create(service.path);
 		if (descriptor < 0)
-			hkm_warn("HAKMEM_LEARN_LOG=%s: cannot be written", service.path);
+			hkm_warn_unwritten("HAKMEM_LEARN_LOG", service.path, -descriptor);
 		else
 			hkm_os_close(descriptor);
 	}

@@ -118,18 +118,20 @@ uint64_t hkm_os_now_ns(void);
 void hkm_os_keep_error(void);
 int hkm_os_kept_error(void);
 
-/* Opens a file for writing, emptied; -1 if refused, as a pipe is that nobody reads: here and below, writing waits for no
- * reader to come, but for one that is there to read. */
+/* Of the files below, the error is a number of errno's; hkm_error_text has it in words. */
+
+/* Opens a file for writing, emptied; if that is refused, as for a pipe that nobody reads, minus the error. Here and below,
+ * writing waits for no reader to come, but for one that is there to read. */
 int hkm_os_create(const char *path);
 
-/* Whether it seems that hkm_os_create would succeed, without opening anything: by the rights to the file, or to the folder
- * that it would be made in. */
-bool hkm_os_may_create(const char *path);
+/* Why hkm_os_create would not succeed: the error; 0 if it seems that it would. Opens nothing, but looks at the rights to
+ * the file, or to the folder that it would be made in. */
+int hkm_os_why_not_create(const char *path);
 
 void hkm_os_close(int descriptor);
 
 /* Reads a file from its beginning, at most `size` bytes (any number) of it, without waiting for anybody to write it.
- * Result: the bytes read, or -1 if it cannot be read. */
+ * Result: the bytes read, or minus the error. */
 int64_t hkm_os_read_file(const char *path, char *buffer, size_t size);
 
 /* Maps a regular file for reading, its size (any number) to *size; NULL if that cannot be done. hkm_os_unmap ends it. */
@@ -138,8 +140,8 @@ const void *hkm_os_map_file(const char *path, size_t *size);
 /* Makes `length` bytes (any number) all that a file contains. A regular file, or none, is replaced in one step by a new
  * one, so that whoever reads it, or fails halfway, finds the old contents or the new; what else the path leads to (a
  * device, a pipe, a link) is written as it is.
- * Result: whether everything was written; if not, a regular file is as it was. */
-bool hkm_os_write_file(const char *path, const char *text, size_t length);
+ * Result: 0 if everything was written, else the error, and a regular file is as it was. */
+int hkm_os_write_file(const char *path, const char *text, size_t length);
 
 /* Adds text to the end of a file, which is made if need be. */
 void hkm_os_append(const char *path, const char *text, size_t length);

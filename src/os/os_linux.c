@@ -397,19 +397,19 @@ static int close_file(int file)
 	return (int)syscall(SYS_close, file);
 }
 
-/* Result: whether everything was written. */
-static bool write_all(int descriptor, const char *text, size_t length)
+/* Result: 0 if everything was written, else the error. */
+static int write_all(int descriptor, const char *text, size_t length)
 {
 	while (length > 0) {
 		ssize_t written = syscall(SYS_write, descriptor, text, length);
 		if (written < 0 && errno == EINTR)
 			continue;
 		if (written <= 0)
-			return false;
+			return written < 0 ? errno : EIO;
 		text += written;
 		length -= (size_t)written;
 	}
-	return true;
+	return 0;
 }
 
 void hkm_os_write(int descriptor, const char *text, size_t length)
@@ -551,30 +551,33 @@ int hkm_os_create(const char *path)
 {
 	int saved = errno;
 	int descriptor = open_to_write(path, O_CREAT | O_TRUNC);
+	if (descriptor < 0)
+		descriptor = -errno;
 	errno = saved;
 	return descriptor;
 }
 
-bool hkm_os_may_create(const char *path)
+int hkm_os_why_not_create(const char *path)
 {
 	int saved = errno;
 	struct stat found;
 	char folder[4096] = ".";
 	const char *slash = strrchr(path, '/');
-	bool may;
+	size_t length = slash == NULL ? 0 : slash == path ? 1 : (size_t)(slash - path);
+	int error = 0;
 	if (stat(path, &found) == 0) {
-		may = !S_ISDIR(found.st_mode) && access(path, W_OK) == 0;
+		error = S_ISDIR(found.st_mode) ? EISDIR : access(path, W_OK) != 0 ? errno : 0;
+	} else if (errno != ENOENT || length >= sizeof folder) {
+		error = errno != ENOENT ? errno : ENAMETOOLONG;
 	} else {
-		size_t length = slash == NULL ? 0 : slash == path ? 1 : (size_t)(slash - path);
-		may = errno == ENOENT && length < sizeof folder;
-		if (may && length > 0) {
+		if (length > 0) {
 			memcpy(folder, path, length);
 			folder[length] = '\0';
 		}
-		may = may && access(folder, W_OK | X_OK) == 0;
+		error = access(folder, W_OK | X_OK) != 0 ? errno : 0;
 	}
 	errno = saved;
-	return may;
+	return error;
 }
 
 void hkm_os_append(const char *path, const char *text, size_t length)
@@ -598,7 +601,7 @@ void hkm_os_close(int descriptor)
 int64_t hkm_os_read_file(const char *path, char *buffer, size_t size)
 {
 	int saved = errno;
-	int64_t total = -1;
+	int64_t total;
 	/* Opening a pipe that nobody writes to must not wait. */
 	int file = open_file(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	if (file >= 0) {
@@ -609,8 +612,10 @@ int64_t hkm_os_read_file(const char *path, char *buffer, size_t size)
 			total += got > 0 ? got : 0;
 		} while (got > 0 || (got < 0 && errno == EINTR));
 		if (got < 0)
-			total = -1;
+			total = -errno;
 		close_file(file);
+	} else {
+		total = -errno;
 	}
 	errno = saved;
 	return total;
@@ -632,13 +637,14 @@ const void *hkm_os_map_file(const char *path, size_t *size)
 	return result == MAP_FAILED ? NULL : result;
 }
 
-/* Writes a new file beside `path`, which differs from those of other processes, and gives it that name. */
-static bool replace_file(const char *path, const char *text, size_t length)
+/* Writes a new file beside `path`, which differs from those of other processes, and gives it that name. Result as of
+ * hkm_os_write_file. */
+static int replace_file(const char *path, const char *text, size_t length)
 {
 	char temporary[PATH_MAX];
 	size_t end = strlen(path);
 	if (end + 16 > sizeof temporary)
-		return false;
+		return ENAMETOOLONG;
 	memcpy(temporary, path, end);
 	temporary[end++] = '.';
 	for (unsigned pid = (unsigned)getpid(); pid != 0; pid /= 10)
@@ -646,28 +652,30 @@ static bool replace_file(const char *path, const char *text, size_t length)
 	temporary[end] = '\0';
 	int file = open_to_write(temporary, O_CREAT | O_TRUNC | O_NOFOLLOW);
 	if (file < 0)
-		return false;
-	bool written = write_all(file, text, length);
-	written = close_file(file) == 0 && written && rename(temporary, path) == 0;
-	if (!written)
+		return errno;
+	int error = write_all(file, text, length);
+	if (close_file(file) != 0 && error == 0)
+		error = errno;
+	if (error == 0 && rename(temporary, path) != 0)
+		error = errno;
+	if (error != 0)
 		unlink(temporary);
-	return written;
+	return error;
 }
 
-bool hkm_os_write_file(const char *path, const char *text, size_t length)
+int hkm_os_write_file(const char *path, const char *text, size_t length)
 {
 	int saved = errno;
 	struct stat status;
-	bool written = false;
+	int error;
 	if (lstat(path, &status) == 0 ? S_ISREG(status.st_mode) : errno == ENOENT) {
-		written = replace_file(path, text, length);
+		error = replace_file(path, text, length);
 	} else {
 		int file = open_to_write(path, O_TRUNC);
-		if (file >= 0) {
-			written = write_all(file, text, length);
+		error = file < 0 ? errno : write_all(file, text, length);
+		if (file >= 0)
 			close_file(file);
-		}
 	}
 	errno = saved;
-	return written;
+	return error;
 }

@@ -1,6 +1,8 @@
 /* samples.c - see samples.h. */
 #include "sites/samples.h"
 
+#include <errno.h>
+
 #include "core/options.h"
 #include "core/report.h"
 #include "core/sizeclass.h"
@@ -233,8 +235,9 @@ static void write_rules(const char *path, char *buffer, struct hkm_modules *modu
 	look_at_the_living();
 	size_t length = hkm_samples_derive(state->list, state->count, state->clock, name_site, modules, buffer, OUT_BYTES);
 	state->count = 0; /* they are in another order now */
-	if ((length >= OUT_BYTES || !hkm_os_write_file(path, buffer, length)) && !hkm_output_refused.sites_out)
-		hkm_warn("%s: the rules cannot be written", path);
+	int error = length >= OUT_BYTES ? EFBIG : hkm_os_write_file(path, buffer, length);
+	if (error != 0 && !hkm_output_refused.sites_out)
+		hkm_warn_unwritten("HAKMEM_SITES_OUT", path, error);
 }
 
 void hkm_samples_at_exit(void)
@@ -247,7 +250,7 @@ void hkm_samples_at_exit(void)
 	if (modules != NULL && buffer != NULL)
 		write_rules(path, buffer, modules);
 	else
-		hkm_warn("%s: no memory to write the rules", path);
+		hkm_warn_unwritten("HAKMEM_SITES_OUT", path, ENOMEM);
 	hkm_lock_release(&hkm_sites_lock);
 	if (modules != NULL)
 		hkm_modules_free(modules);

@@ -1,6 +1,7 @@
 /* sites.c - see sites.h. */
 #include "sites/sites.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "core/options.h"
@@ -159,11 +160,11 @@ static bool read_rules(const char *path)
 	char error[HKM_RULES_ERROR_BYTES];
 	int64_t length = hkm_os_read_file(path, book->text, sizeof book->text);
 	if (length < 0)
-		hkm_warn("%s: cannot be read; not used", path);
+		hkm_warn("HAKMEM_SITES=%s: cannot be read: %s; not used", path, hkm_error_text((int)-length));
 	else if (length > (int64_t)HKM_RULES_FILE_BYTES)
-		hkm_warn("%s: more than %zu bytes; not used", path, HKM_RULES_FILE_BYTES);
+		hkm_warn("HAKMEM_SITES=%s: more than %zu bytes; not used", path, HKM_RULES_FILE_BYTES);
 	else if (!hkm_rules_parse(book->text, (size_t)length, book->rule, &book->rules, error))
-		hkm_warn("%s:%s; not used", path, error);
+		hkm_warn("HAKMEM_SITES=%s:%s; not used", path, error);
 	return book->rules > 0;
 }
 
@@ -172,14 +173,14 @@ static void load(const char *path)
 	size_t bytes = hkm_align_up(sizeof *book, hkm_os_page_size());
 	book = hkm_os_map(bytes);
 	if (book == NULL) {
-		hkm_warn("%s: no memory to read it; not used", path);
+		hkm_warn("HAKMEM_SITES=%s: cannot be read: %s; not used", path, hkm_error_text(ENOMEM));
 		return;
 	}
 	bool good = read_rules(path);
 	for (unsigned i = 0; i < book->rules; i++)
 		book->has_symbols |= book->rule[i].is_symbol;
 	if (good && !read_modules()) {
-		hkm_warn("%s: /proc/self/maps cannot be read; not used", path);
+		hkm_warn("HAKMEM_SITES=%s: /proc/self/maps cannot be read; not used", path);
 		good = false;
 	}
 	if (good)

@@ -34,6 +34,15 @@ def choice_options():
         yield match[2], choices[int(match[3])], match[4]
 
 
+def whole(number, unit):
+    """As people write it: bytes in K, M or G if they are whole."""
+    suffix = ""
+    for following in "KMG":
+        if unit == "bytes" and number != 0 and number % 1024 == 0:
+            number, suffix = number // 1024, following
+    return f"{number}{suffix}"
+
+
 def real(thousandths):
     return f"{thousandths // 1000}.{thousandths % 1000:03}"
 
@@ -72,8 +81,8 @@ class Environment(unittest.TestCase):
                     )
                     expected, using = error.split("expected ")[1].rstrip("\n").split("; using ")
                     if kind == "UINT":
-                        self.assertEqual(expected, f"{minimum}..{maximum} {unit}")
-                        self.assertEqual(using, str(default))
+                        self.assertEqual(expected, f"{whole(minimum, unit)}..{whole(maximum, unit)} {unit}")
+                        self.assertEqual(using, whole(default, unit))
                     else:
                         low, high = re.match(r"([\d.]+?)\.\.([\d.]+)", expected).groups()
                         self.assertEqual(float(low), minimum / 1000)
@@ -114,7 +123,7 @@ class Environment(unittest.TestCase):
             self.assertEqual(self.run_with({variable: "1.5,2", "HAKMEM_LEARN": "1"}), "")
 
     def test_bad_value_that_is_not_one_line(self):
-        for variable, default in (("HAKMEM_HOT_BYTES", 65536), ("HAKMEM_WMAX_MID", "1.000"), ("HAKMEM_ON_ERROR", "abort")):
+        for variable, default in (("HAKMEM_HOT_BYTES", "64K"), ("HAKMEM_WMAX_MID", "1.000"), ("HAKMEM_ON_ERROR", "abort")):
             error = self.run_with({variable: "a\nb\t\x1b[1m\x7f\u00fc"})
             self.assertRegex(error, rf"\Ahakmem: {variable}=a\?b\?\?\[1m\?\u00fc: expected [^\n]*; using {default}\n\Z")
 
@@ -135,10 +144,14 @@ class Environment(unittest.TestCase):
                     self.assertEqual(self.run_with({variable: choice}), "")
 
     def test_suffixes(self):
-        for value in ("64K", "1M", "1G"):
+        for value in ("64K", "1M", "1G", "64k", "64KiB", "1MiB", "1gib"):
             self.assertEqual(self.run_with({"HAKMEM_BIG_CACHE_BYTES": value}), "")
         error = self.run_with({"HAKMEM_MID_DYN1": "33K"})
-        self.assertRegex(error, r"\Ahakmem: HAKMEM_MID_DYN1=33K: expected 0\.\.32768 bytes; ")
+        self.assertRegex(error, r"\Ahakmem: HAKMEM_MID_DYN1=33K: expected 0\.\.32K bytes; ")
+
+    def test_empty_is_unset(self):
+        variables = re.findall(r'^HKM_OPTION_[A-Z]+\(\w+, "(\w+)"', table(), re.MULTILINE)
+        self.assertEqual(self.run_with(dict.fromkeys(variables, "")), "")
 
 
 if __name__ == "__main__":

@@ -107,7 +107,7 @@ class Profile(unittest.TestCase):
         ):
             with self.subTest(line):
                 error, values = self.run_with(bad)
-                self.assertEqual(error, f"hakmem: {self.profile}:{line}; not used\n")
+                self.assertEqual(error, f"hakmem: HAKMEM_PROFILE={self.profile}:{line}; not used\n")
                 self.assertEqual(values, defaults)
 
     def test_files_that_are_none(self):
@@ -117,13 +117,14 @@ class Profile(unittest.TestCase):
         large = self.directory / "large"
         large.write_text(GOOD + "#" * 65535 + "\n")
         for path, what in (
-            (self.directory / "missing", ": cannot be read"), (self.directory, ": cannot be read"),
+            (self.directory / "missing", ": cannot be read: No such file or directory"),
+            (self.directory, ": cannot be read: Is a directory"),
             (fifo, ":1: expected 'hakmem-profile 1'"), ("/dev/null", ":1: expected 'hakmem-profile 1'"),
             (large, ": more than 65536 bytes"), ("/dev/zero", ": more than 65536 bytes"),
         ):  # fmt: skip
             with self.subTest(path):
                 error, values = self.run_with(None, {"HAKMEM_PROFILE": str(path)})
-                self.assertEqual(error, f"hakmem: {path}{what}; not used\n")
+                self.assertEqual(error, f"hakmem: HAKMEM_PROFILE={path}{what}; not used\n")
                 self.assertEqual(values, defaults)
 
     def test_the_largest_file(self):
@@ -142,10 +143,11 @@ class Profile(unittest.TestCase):
         self.assertRegex(names.pop(), r"\A([0-9]+)-\1\Z")
 
     def test_output_that_cannot_be_written(self):
-        for path in "/no/where", self.directory, "/dev/full":
+        for path, why in {"/no/where": "No such file or directory", self.directory: "Is a directory",
+                          "/dev/full": "No space left on device"}.items():  # fmt: skip
             result = programs.run(["nothing"], {"HAKMEM_PROFILE_OUT": str(path)})
             self.assertEqual(result.returncode, 0)
-            self.assertEqual(result.stderr, f"hakmem: {path}: the profile cannot be written\n")
+            self.assertEqual(result.stderr, f"hakmem: HAKMEM_PROFILE_OUT={path}: cannot be written: {why}\n")
         self.assertEqual(list(self.directory.iterdir()), [])
 
     def test_programs_that_close_standard_error(self):
@@ -155,7 +157,7 @@ class Profile(unittest.TestCase):
         for variable in "HAKMEM_PROFILE_OUT", "HAKMEM_SITES_OUT":
             environment = {**os.environ, "LD_PRELOAD": programs.settings.preload, variable: "/no/where"}
             result = subprocess.run(["ls", "/"], env=environment, capture_output=True, text=True, timeout=limits.HANG_SECONDS, check=False)
-            self.assertEqual(result.stderr.count("hakmem: /no/where: "), 1, result.stderr)
+            self.assertEqual(result.stderr.count(f"hakmem: {variable}=/no/where: "), 1, result.stderr)
 
     def test_output_to_a_device_leaves_the_device(self):
         before = os.stat("/dev/null")

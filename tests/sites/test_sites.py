@@ -113,10 +113,10 @@ class Sites(unittest.TestCase):
         }.items():  # fmt: skip
             self.rules.write_text(text)
             output, error = self.run_with(None, "places", HAKMEM_SITES=str(self.rules))
-            self.assertRegex(error, rf"\Ahakmem: {self.rules}{line}; not used\n\Z")
+            self.assertRegex(error, rf"\Ahakmem: HAKMEM_SITES={self.rules}{line}; not used\n\Z")
             self.assert_no_rule_applies(self.addresses(output))
         _, error = self.run_with(None, "places", HAKMEM_SITES="/no/such/file")
-        self.assertEqual(error, "hakmem: /no/such/file: cannot be read; not used\n")
+        self.assertEqual(error, "hakmem: HAKMEM_SITES=/no/such/file: cannot be read: No such file or directory; not used\n")
 
     def test_threads_and_fork(self):
         rules = HEADER + "symbol:keeper long-lived no-cache\nsymbol:buffer big populate\n"
@@ -145,7 +145,7 @@ class Sites(unittest.TestCase):
 
     def test_file_that_cannot_be_written(self):
         _, error = self.run_with(None, "places", HAKMEM_SITES_OUT="/no/such/directory/file")
-        self.assertEqual(error, "hakmem: /no/such/directory/file: the rules cannot be written\n")
+        self.assertEqual(error, "hakmem: HAKMEM_SITES_OUT=/no/such/directory/file: cannot be written: No such file or directory\n")
 
 
 if __name__ == "__main__":

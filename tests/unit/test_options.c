@@ -21,12 +21,13 @@ static void whole_numbers(void **state)
 	} right[] = {
 		{ "0", 0 }, { "7", 7 }, { "007", 7 }, { "1k", 1024 }, { "1K", 1024 }, { "2M", 2u << 20 },
 		{ "2m", 2u << 20 }, { "3G", (uint64_t)3 << 30 }, { "3g", (uint64_t)3 << 30 }, { "0G", 0 },
+		{ "1KiB", 1024 }, { "1kib", 1024 }, { "2MiB", 2u << 20 }, { "3GiB", (uint64_t)3 << 30 },
 		{ "18446744073709551615", UINT64_MAX },
 		{ "17179869183G", (uint64_t)17179869183u << 30 },
 		{ "18014398509481983K", (uint64_t)18014398509481983u << 10 },
 	};
 	static const char *const wrong[] = {
-		"", " ", "K", "-1", "+1", " 1", "1 ", "1KB", "1KK", "1T", "0x10", "1.5", "1,000", "abc", "1e3",
+		"", " ", "K", "-1", "+1", " 1", "1 ", "1KB", "1Ki", "1iB", "1KiBs", "1KK", "1T", "0x10", "1.5", "1,000", "abc", "1e3",
 		"18446744073709551616", "18446744073709551620", "99999999999999999999999999",
 		"17179869184G", "18014398509481984K", "17592186044416M",
 	};
@@ -297,7 +298,6 @@ ISOLATED(choices_are_taken_as_they_are_written)
 		}
 		expect_refused(option, option->form);
 		expect_refused(option, "|");
-		expect_refused(option, "");
 	}
 }
 
@@ -326,7 +326,7 @@ ISOLATED(texts_are_taken_whole_or_not_at_all)
 /* A bad list is refused as a whole, and what is used instead is a list as well. */
 ISOLATED(ratios_are_taken_whole_or_not_at_all)
 {
-	static const char *const right[] = { "1.5", "1,1.5,2,2.5,3,3.5,4", "" };
+	static const char *const right[] = { "1.5", "1,1.5,2,2.5,3,3.5,4" };
 	static const char *const wrong[] = { "abc", "1.5,abc,2.0", "5", "1,1,1,1,1,1,1,1", "," };
 	char longer[HKM_OPTION_TEXT_BYTES + 1], expected[2048];
 
@@ -377,6 +377,21 @@ ISOLATED(names_that_only_begin_alike_are_not_options)
 	require(hkm_options.stats == 0, "HAKMEM_STATSX was taken for HAKMEM_STATS");
 }
 
+/* NAME= is how a variable is taken back in a shell, and in many files of settings. */
+ISOLATED(an_empty_variable_is_as_good_as_none)
+{
+	catch_standard_error();
+	hkm_options_read();
+	struct hkm_options standard = hkm_options;
+	for (const struct option *option = options; option < options + OPTIONS; option++)
+		setenv(option->environment, "", 1);
+	hkm_options_read();
+	require(memcmp(&standard, &hkm_options, sizeof standard) == 0, "an empty variable changes an option");
+	for (unsigned option = 0; option < HKM_OPTIONS; option++)
+		require(!hkm_option_given[option], "%s= is taken for given", options[option].environment);
+	require(lseek(errors, 0, SEEK_END) == 0, "an empty variable is refused");
+}
+
 /* A bad value counts as given: its message promises the default, whatever a profile says. */
 ISOLATED(it_is_known_which_options_are_given)
 {
@@ -411,6 +426,7 @@ int main(void)
 		cmocka_unit_test(ratios_are_taken_whole_or_not_at_all),
 		cmocka_unit_test(a_refusal_names_value_range_and_default),
 		cmocka_unit_test(names_that_only_begin_alike_are_not_options),
+		cmocka_unit_test(an_empty_variable_is_as_good_as_none),
 		cmocka_unit_test(it_is_known_which_options_are_given),
 	};
 

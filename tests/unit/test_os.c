@@ -263,7 +263,8 @@ static void files_are_created_empty_and_written_whole(void **state)
 	assert_true(file >= 0);
 	hkm_os_write(file, "new", 3);
 	hkm_os_close(file);
-	assert_int_equal(hkm_os_create("/nowhere/at/all"), -1);
+	assert_int_equal(hkm_os_create("/nowhere/at/all"), -ENOENT);
+	assert_int_equal(hkm_os_create("/tmp"), -EISDIR);
 	hkm_os_write(-1, "lost", 4);
 	assert_int_equal(errno, MARK);
 	file = open(path, O_RDONLY | O_CLOEXEC);
@@ -284,11 +285,35 @@ static void expect_contents(const char *path, const char *text)
 	assert_string_equal(buffer, text);
 }
 
-static void expect_written(const char *path, const char *text, bool good)
+static void expect_written(const char *path, const char *text, int error)
 {
 	errno = MARK;
-	assert_int_equal(hkm_os_write_file(path, text, strlen(text)), good);
+	assert_int_equal(hkm_os_write_file(path, text, strlen(text)), error);
 	assert_int_equal(errno, MARK);
+}
+
+static void why_a_file_cannot_be_created(void **state)
+{
+	char directory[] = "/tmp/hakmem-os-XXXXXX", path[64], long_name[300];
+
+	(void)state;
+	require(mkdtemp(directory) != NULL, "temporary directory");
+	sprintf(path, "%s/file", directory);
+	memset(long_name, 'x', sizeof long_name - 1);
+	long_name[sizeof long_name - 1] = '\0';
+	errno = MARK;
+	assert_int_equal(hkm_os_why_not_create(path), 0);
+	assert_int_equal(access(path, F_OK), -1);
+	errno = MARK;
+	expect_written(path, "text", 0);
+	assert_int_equal(hkm_os_why_not_create(path), 0);
+	assert_int_equal(hkm_os_why_not_create("file-in-the-working-directory"), 0);
+	assert_int_equal(hkm_os_why_not_create(directory), EISDIR);
+	assert_int_equal(hkm_os_why_not_create("/no/where"), ENOENT);
+	assert_int_equal(hkm_os_why_not_create("/dev/null/file"), ENOTDIR);
+	assert_int_equal(hkm_os_why_not_create(long_name), ENAMETOOLONG);
+	assert_int_equal(errno, MARK);
+	assert_int_equal(unlink(path) + rmdir(directory), 0);
 }
 
 static void files_are_read_up_to_a_bound(void **state)
@@ -298,14 +323,14 @@ static void files_are_read_up_to_a_bound(void **state)
 	(void)state;
 	require(mkdtemp(directory) != NULL, "temporary directory");
 	sprintf(path, "%s/file", directory);
-	expect_written(path, "abcdef", true);
+	expect_written(path, "abcdef", 0);
 	expect_contents(path, "abcdef");
 	assert_int_equal(hkm_os_read_file(path, buffer, 4), 4);
 	assert_string_equal(buffer, "abcdyyy");
 	assert_int_equal(hkm_os_read_file("/dev/zero", buffer, sizeof buffer), sizeof buffer);
 	errno = MARK;
-	assert_int_equal(hkm_os_read_file("/no/where", buffer, sizeof buffer), -1);
-	assert_int_equal(hkm_os_read_file(directory, buffer, sizeof buffer), -1);
+	assert_int_equal(hkm_os_read_file("/no/where", buffer, sizeof buffer), -ENOENT);
+	assert_int_equal(hkm_os_read_file(directory, buffer, sizeof buffer), -EISDIR);
 	assert_int_equal(errno, MARK);
 	assert_int_equal(unlink(path) + rmdir(directory), 0);
 }
@@ -398,9 +423,9 @@ static void files_are_replaced_in_one_step(void **state)
 	require(mkdtemp(directory) != NULL, "temporary directory");
 	sprintf(path, "%s/file", directory);
 	sprintf(link_path, "%s/link", directory);
-	expect_written(path, "first", true);
+	expect_written(path, "first", 0);
 	file = open(path, O_RDONLY);
-	expect_written(path, "2nd", true);
+	expect_written(path, "2nd", 0);
 	/* Whoever had it open reads the old file to its end. */
 	assert_int_equal(read(file, old, sizeof old), 5);
 	assert_string_equal(old, "first");
@@ -408,16 +433,16 @@ static void files_are_replaced_in_one_step(void **state)
 	expect_contents(path, "2nd");
 	/* A link stays a link, a device a device. */
 	assert_int_equal(symlink(path, link_path), 0);
-	expect_written(link_path, "third", true);
+	expect_written(link_path, "third", 0);
 	assert_true(lstat(link_path, &after) == 0 && S_ISLNK(after.st_mode));
 	expect_contents(path, "third");
 	assert_int_equal(lstat("/dev/null", &before), 0);
-	expect_written("/dev/null", "4th", true);
+	expect_written("/dev/null", "4th", 0);
 	assert_true(lstat("/dev/null", &after) == 0 && after.st_ino == before.st_ino && S_ISCHR(after.st_mode));
 	/* What fails leaves the file and nothing else. */
-	expect_written("/dev/full", "5th", false);
-	expect_written("/no/where", "6th", false);
-	expect_written(directory, "7th", false);
+	expect_written("/dev/full", "5th", ENOSPC);
+	expect_written("/no/where", "6th", ENOENT);
+	expect_written(directory, "7th", EISDIR);
 	assert_int_equal(unlink(path) + unlink(link_path) + rmdir(directory), 0);
 }
 
@@ -462,7 +487,7 @@ static bool goes_through(const char *path, unsigned way)
 	} else if (way == 1) {
 		hkm_os_append(path, text, sizeof text);
 	} else {
-		require(hkm_os_write_file(path, text, sizeof text), "a pipe with a reader is refused");
+		require(hkm_os_write_file(path, text, sizeof text) == 0, "a pipe with a reader is refused");
 	}
 	atomic_store(&reader.written, true);
 	pthread_join(thread, NULL);
@@ -479,7 +504,7 @@ ISOLATED(pipes_are_not_waited_for_and_written_whole)
 	require(mkfifo(path, 0600) == 0, "mkfifo");
 	alarm(hang_seconds(20));
 	errno = MARK;
-	require(hkm_os_create(path) == -1 && !hkm_os_write_file(path, "text", 4), "a pipe without a reader is open");
+	require(hkm_os_create(path) == -ENXIO && hkm_os_write_file(path, "text", 4) == ENXIO, "a pipe without a reader is open");
 	hkm_os_append(path, "text", 4);
 	require(errno == MARK, "errno is %d", errno);
 	for (unsigned way = 0; way < 3; way++)
@@ -495,10 +520,10 @@ ISOLATED(a_file_that_cannot_be_written_whole_stays_as_it_was)
 
 	require(mkdtemp(directory) != NULL, "temporary directory");
 	sprintf(path, "%s/file", directory);
-	require(hkm_os_write_file(path, "whole", 5), "cannot write");
+	require(hkm_os_write_file(path, "whole", 5) == 0, "cannot write");
 	signal(SIGXFSZ, SIG_IGN);
 	require(setrlimit(RLIMIT_FSIZE, &limit) == 0, "setrlimit");
-	require(!hkm_os_write_file(path, "longer", 6), "a part was taken for the whole");
+	require(hkm_os_write_file(path, "longer", 6) == EFBIG, "a part was taken for the whole");
 	require(hkm_os_read_file(path, buffer, sizeof buffer) == 5 && strcmp(buffer, "whole") == 0,
 		"the file is \"%s\"", buffer);
 	require(unlink(path) == 0 && rmdir(directory) == 0, "something is left behind");
@@ -552,6 +577,7 @@ int main(void)
 		cmocka_unit_test(advice_on_huge_pages_changes_no_contents),
 		cmocka_unit_test(figures_of_system_and_process_are_plausible),
 		cmocka_unit_test(files_are_created_empty_and_written_whole),
+		cmocka_unit_test(why_a_file_cannot_be_created),
 		cmocka_unit_test(files_are_read_up_to_a_bound),
 		cmocka_unit_test(files_are_mapped_for_reading),
 		cmocka_unit_test(resident_pages_are_counted_and_populated),

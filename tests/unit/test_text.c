@@ -1,9 +1,12 @@
 /* test_text.c - formatting without the C library: against snprintf, into short buffers, into files. */
 #include "unit.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
+#include <string.h>
 
+#include "core/report.h"
 #include "core/text.h"
 
 /* Formats with both and compares. */
@@ -128,6 +131,21 @@ static void a_file_gets_everything(void **state)
 	close(ends[1]);
 }
 
+static void errors_are_told_as_strerror_does(void **state)
+{
+	unsigned told = 0;
+
+	(void)state;
+	for (int error = 1; error < 134; error++) {
+		if (strcmp(hkm_error_text(error), hkm_error_text(99999)) == 0)
+			continue;
+		assert_string_equal(hkm_error_text(error), strerror(error));
+		told++;
+	}
+	assert_true(told >= 20);
+	assert_string_equal(hkm_error_text(ENOENT), "No such file or directory");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -139,6 +157,7 @@ int main(void)
 		cmocka_unit_test(no_buffer_counts_only),
 		cmocka_unit_test(control_characters_can_be_shown),
 		cmocka_unit_test(a_file_gets_everything),
+		cmocka_unit_test(errors_are_told_as_strerror_does),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
