@@ -30,15 +30,20 @@
 #define GRANULE_LEAST 64u  /* superslabs of a granule at pages of 4 KiB: its metadata consists of whole pages */
 #define GRANULES (ADDRESS_END / HKM_SUPERSLAB_SIZE / GRANULE_LEAST)
 #define GRANULE_TRIES 16u  /* granules that one call looks at */
+#define LEAF_GRANULES ((size_t)1 << 15) /* granules that a page of the table of them is for: 4 TiB of addresses */
 
 /* Until the start every pointer is beyond; but for one that no program has. */
 struct hkm_window hkm_window = { .base = HKM_NO_WINDOW, .beyond = UINTPTR_MAX, .link_key = HKM_LINK_TAG };
 struct superslab *hkm_superslabs;
 size_t hkm_granule_size;
 
-/* A bit for each granule, by its distance from the base. Written under hkm_span_lock before any block of it is handed out;
- * whoever asks has a pointer to one from a thread that saw it, or is told no: relaxed. */
-static _Atomic uint64_t granule_bits[GRANULES / 64];
+/* A bit for each granule, by its distance from the base; a page of them is there once one is set in it. Written under
+ * hkm_span_lock before any block of the granule is handed out; whoever asks has a pointer to one from a thread that saw it, or is
+ * told no: a bit is relaxed. */
+struct leaf {
+	_Atomic uint64_t bits[LEAF_GRANULES / 64];
+};
+static _Atomic(struct leaf *) leaves[GRANULES / LEAF_GRANULES];
 static _Atomic(struct granule *) granules, *last_granule = &granules;
 
 /* Bytes of each array for a superslab: descriptors, states, bins, superslabs. */
@@ -298,9 +303,12 @@ static int map_next(size_t slices, struct superslab **superslab, uint64_t *bits)
 
 bool hkm_granule_is_ours(size_t slice)
 {
-	size_t granule = slice / HKM_SUPERSLAB_SLICES / hkm_max(hkm_granule_size, 1);
-	return granule < GRANULES &&
-	       (atomic_load_explicit(&granule_bits[granule / 64], memory_order_relaxed) >> granule % 64 & 1) != 0;
+	size_t granule = slice / HKM_SUPERSLAB_SLICES / hkm_max(hkm_granule_size, 1), bit = granule % LEAF_GRANULES;
+	if (granule >= GRANULES)
+		return false;
+	/* acquire: pairs with the release in leaf_for, so that a page that is found is empty but for what was set. */
+	struct leaf *leaf = atomic_load_explicit(&leaves[granule / LEAF_GRANULES], memory_order_acquire);
+	return leaf != NULL && (atomic_load_explicit(&leaf->bits[bit / 64], memory_order_relaxed) >> bit % 64 & 1) != 0;
 }
 
 bool hkm_is_in_granule(const void *pointer)
@@ -314,6 +322,18 @@ const struct granule *hkm_window_next_granule(const struct granule *previous)
 	return atomic_load_explicit(previous != NULL ? &previous->next : &granules, memory_order_acquire);
 }
 
+/* The page that has the granule's bit; NULL: no memory for it. It is never given back. */
+static struct leaf *leaf_for(size_t granule)
+{
+	_Atomic(struct leaf *) *place = &leaves[granule / LEAF_GRANULES];
+	struct leaf *leaf = atomic_load_explicit(place, memory_order_relaxed); /* written under the lock that is held */
+	if (leaf == NULL) {
+		leaf = hkm_meta_alloc(sizeof *leaf);
+		atomic_store_explicit(place, leaf, memory_order_release); /* pairs with the acquire in hkm_granule_is_ours */
+	}
+	return leaf;
+}
+
 /* Makes the granule ours that superslab `number` is in: its superslabs are vacant. Result: 0, ENOMEM, EEXIST (a stranger is in
  * the place of its metadata, or it is ours already, or none). */
 static int granule_add(size_t number)
@@ -321,7 +341,8 @@ static int granule_add(size_t number)
 	size_t first = number & ~(hkm_granule_size - 1), granule = first / hkm_granule_size;
 	if (first < window.size || first + hkm_granule_size > window.reach || hkm_granule_is_ours(first * HKM_SUPERSLAB_SLICES))
 		return EEXIST;
-	struct granule *added = hkm_meta_alloc(sizeof *added);
+	struct leaf *leaf = leaf_for(granule);
+	struct granule *added = leaf != NULL ? hkm_meta_alloc(sizeof *added) : NULL;
 	if (added == NULL)
 		return ENOMEM;
 	int error = map_metadata((ptrdiff_t)first, hkm_granule_size);
@@ -332,7 +353,7 @@ static int granule_add(size_t number)
 	added->first = first;
 	for (size_t i = hkm_granule_size; i-- > 0;)
 		vacant_add(&hkm_superslabs[first + i]);
-	atomic_fetch_or_explicit(&granule_bits[granule / 64], (uint64_t)1 << granule % 64, memory_order_relaxed);
+	atomic_fetch_or_explicit(&leaf->bits[granule % LEAF_GRANULES / 64], (uint64_t)1 << granule % 64, memory_order_relaxed);
 	/* release: pairs with the acquire in hkm_window_next_granule. */
 	atomic_store_explicit(last_granule, added, memory_order_release);
 	last_granule = &added->next;
