@@ -34,20 +34,6 @@ static void run_thread(void *(*work)(void *), void *argument)
 	pthread_join(thread, NULL);
 }
 
-/* Makes the heap look at the clock and do what is due, now. A busy heap does not look each time it is
- * asked. */
-static void tick(struct hkm_heap *heap)
-{
-	const struct hkm_policy *policy = hkm_heap_enter(heap);
-
-	heap->next_tick_ms = 0;
-	for (size_t i = 0; i < 64 && heap->next_tick_ms == 0; i++)
-		hkm_heap_poll_entered(heap, policy);
-	hkm_heap_leave(heap);
-	require(heap->next_tick_ms > hkm_os_now_ms() - 1000, "no next tick");
-	heap->next_tick_ms = UINT64_MAX;
-}
-
 /* ---- Adoption -------------------------------------------------------------------- */
 
 static void *blocks[BLOCKS];
@@ -223,6 +209,18 @@ ISOLATED(no_message_stays_in_a_heap_that_is_trimmed_meanwhile)
 	left->bare = false; /* a trim passes over heaps of which it knows that nothing is free beside their slabs */
 	sent_late = blocks[0];
 	hkm_malloc_trim(0);
+	require(sent_late == NULL, "the message was not sent");
+	require(atomic_load(&left->inbox) == NULL, "the message waits for ever");
+}
+
+ISOLATED(no_message_stays_in_a_heap_that_is_drained_meanwhile)
+{
+	struct hkm_heap *own = quiet_heap(), *left = NULL;
+
+	run_thread(leave_blocks, &left);
+	hkm_free(blocks[3]);
+	sent_late = blocks[0];
+	hkm_remote_send_all(own); /* which finds that nobody else will look at the message */
 	require(sent_late == NULL, "the message was not sent");
 	require(atomic_load(&left->inbox) == NULL, "the message waits for ever");
 }
@@ -591,6 +589,24 @@ ISOLATED(idle_spans_go_before_a_request_fails)
 	require(setrlimit(RLIMIT_AS, &limit) == 0, "setrlimit");
 	require(hkm_malloc(40 * MIB) != NULL, "refused, and %zu bytes lie idle", hkm_span_dirty());
 }
+
+/* Blocks of two slices until the limit is reached: there is room for 48 KiB more, which is not a superslab's piece, and not a
+ * span's. */
+ISOLATED(a_few_pages_do_where_no_span_fits)
+{
+	struct rlimit limit = { 0, RLIM_INFINITY };
+	const void *block, *last = NULL;
+
+	quiet_heap();
+	hkm_free(hkm_malloc(3 * MIB)); /* so that L2 has its metadata */
+	hkm_malloc_trim(0);
+	limit.rlim_cur = virtual_bytes() + 48 * KIB;
+	require(setrlimit(RLIMIT_AS, &limit) == 0, "setrlimit");
+	for (unsigned i = 0; i < 200 && (block = hkm_malloc(40000)) != NULL; i++)
+		last = block;
+	require(last != NULL && block == NULL, "there is no limit");
+	require(!hkm_slice_is_ours(hkm_slice_of(last)), "room for a few pages is left");
+}
 #endif
 
 /* So that it goes when its time has come. */
@@ -747,6 +763,7 @@ int main(void)
 		cmocka_unit_test(frees_into_an_abandoned_heap_arrive_at_once),
 		cmocka_unit_test(no_message_stays_in_a_heap_that_ends_meanwhile),
 		cmocka_unit_test(no_message_stays_in_a_heap_that_is_trimmed_meanwhile),
+		cmocka_unit_test(no_message_stays_in_a_heap_that_is_drained_meanwhile),
 		cmocka_unit_test(fork_takes_in_what_was_sent_meanwhile),
 		cmocka_unit_test(an_inbox_is_emptied_by_others_while_its_owner_goes_on),
 		cmocka_unit_test(trimming_gives_everything_back),
@@ -759,6 +776,7 @@ int main(void)
 		cmocka_unit_test(fresh_big_memory_makes_idle_spans_go),
 #ifndef HAKMEM_TEST_SANITIZED
 		cmocka_unit_test(idle_spans_go_before_a_request_fails),
+		cmocka_unit_test(a_few_pages_do_where_no_span_fits),
 #endif
 		cmocka_unit_test(who_keeps_big_memory_expects_a_tick),
 		cmocka_unit_test(frees_that_were_put_aside_go_with_whatever_call_ends_next),

@@ -20,6 +20,7 @@
 #include "ace/ace.h"
 #include "hakmem.h"
 #include "heap/heap.h"
+#include "os/os.h"
 #include "tiny/tiny.h"
 
 #define CHILD_SECONDS 50 /* see hang_seconds */
@@ -101,6 +102,20 @@ static inline struct hkm_heap *quiet_heap(void)
 	require(heap != NULL, "no heap");
 	heap->next_tick_ms = UINT64_MAX;
 	return heap;
+}
+
+/* Makes the heap look at the clock and do what is due, now. A busy heap does not look each time it is
+ * asked. */
+static inline void tick(struct hkm_heap *heap)
+{
+	const struct hkm_policy *policy = hkm_heap_enter(heap);
+
+	heap->next_tick_ms = 0;
+	for (size_t i = 0; i < 64 && heap->next_tick_ms == 0; i++)
+		hkm_heap_poll_entered(heap, policy);
+	hkm_heap_leave(heap);
+	require(heap->next_tick_ms > hkm_os_now_ms() - 1000, "no next tick");
+	heap->next_tick_ms = UINT64_MAX;
 }
 
 /* Makes the heap take over the current policy. */
