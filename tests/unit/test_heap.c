@@ -523,6 +523,49 @@ ISOLATED(the_child_of_a_fork_adopts_the_heaps_of_lost_threads)
 	work_a_little();
 }
 
+static void *cache_and_park(void *heap)
+{
+	void *mine[20];
+
+	*(struct hkm_heap **)heap = quiet_heap();
+	for (size_t i = 0; i < 20; i++)
+		mine[i] = hkm_malloc(5000);
+	for (size_t i = 0; i < 20; i++)
+		hkm_free(mine[i]);
+	atomic_store(&parked, 1);
+	for (;;)
+		pause();
+	return NULL;
+}
+
+static uint32_t cached_blocks(const struct hkm_heap *heap)
+{
+	uint32_t count = 0;
+
+	for (unsigned class = 0; class < HKM_ACE_CLASSES; class++)
+		count += heap->caches[class].count;
+	return count;
+}
+
+/* The heap had nothing to give when the thread before the lost one ended. */
+ISOLATED(a_trim_in_the_child_of_a_fork_finds_what_a_lost_thread_has_cached)
+{
+	struct hkm_heap *left = NULL, *lost = NULL;
+	pthread_t thread;
+
+	quiet_heap();
+	run_thread(note_heap, &left);
+	require(left->bare, "something lies in the heap of a thread that has ended");
+	pthread_create(&thread, NULL, cache_and_park, &lost);
+	while (atomic_load(&parked) == 0)
+		sched_yield();
+	require(lost == left && cached_blocks(lost) > 0, "nothing is cached");
+	hkm_heap_fork_prepare();
+	hkm_heap_fork_child();
+	hkm_malloc_trim(0);
+	require(cached_blocks(lost) == 0, "%u blocks stay in the cache of a lost thread", cached_blocks(lost));
+}
+
 /* ---- Calls that interrupt a slow path -------------------------------------------- */
 
 ISOLATED(frees_that_interrupt_a_slow_path_wait_for_its_end)
@@ -646,6 +689,25 @@ ISOLATED(frees_that_were_put_aside_go_with_whatever_call_ends_next)
 	hkm_free(other);
 	hkm_free(large);
 	hkm_free(big);
+}
+
+static void *free_as_handlers_do(void *block)
+{
+	struct hkm_heap *own = quiet_heap();
+
+	hkm_heap_guard(own, true);
+	hkm_free(block);
+	hkm_heap_guard(own, false);
+	require(atomic_load(&own->deferred) == block, "the free was not put aside");
+	return NULL;
+}
+
+ISOLATED(frees_that_were_put_aside_go_with_the_end_of_the_thread)
+{
+	void *block = hkm_malloc(4 * MIB);
+
+	run_thread(free_as_handlers_do, block);
+	require(hkm_big_was_freed(block), "nobody frees the block any more");
 }
 
 ISOLATED(tiny_frees_wait_when_the_hot_list_is_full)
@@ -772,7 +834,9 @@ int main(void)
 		cmocka_unit_test(a_mass_of_idle_memory_does_not_wait),
 		cmocka_unit_test(fork_hooks_take_all_locks_and_give_them_back),
 		cmocka_unit_test(the_child_of_a_fork_adopts_the_heaps_of_lost_threads),
+		cmocka_unit_test(a_trim_in_the_child_of_a_fork_finds_what_a_lost_thread_has_cached),
 		cmocka_unit_test(frees_that_interrupt_a_slow_path_wait_for_its_end),
+		cmocka_unit_test(frees_that_were_put_aside_go_with_the_end_of_the_thread),
 		cmocka_unit_test(fresh_big_memory_makes_idle_spans_go),
 #ifndef HAKMEM_TEST_SANITIZED
 		cmocka_unit_test(idle_spans_go_before_a_request_fails),

@@ -132,8 +132,11 @@ static void live(void *(*life)(void *), bool cancelled)
 	check_heaps(own);
 	require(hkm_heap_active() == 1, "%u heaps are said to have a thread", hkm_heap_active());
 	require(heaps() <= 3, "%zu heaps for two threads at a time", heaps());
-	for (const struct hkm_heap *heap = hkm_heap_first(); heap != NULL; heap = heap->next_heap)
+	for (const struct hkm_heap *heap = hkm_heap_first(); heap != NULL; heap = heap->next_heap) {
 		require(heap == own || atomic_load(&heap->abandoned), "a heap has no thread, and nobody may have it");
+		for (unsigned class = 0; heap != own && class < HKM_ACE_CLASSES; class++)
+			require(heap->caches[class].count == 0, "a thread that has ended holds cached blocks");
+	}
 	hkm_malloc_trim(0);
 	require(sum_spans(HKM_KIND_TINY, 48).spans == 0, "a thread that has ended holds slabs");
 }

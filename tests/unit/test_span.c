@@ -352,6 +352,28 @@ ISOLATED(purging_by_age_spares_the_young)
 	require(!hkm_span_purge_is_due(UINT64_MAX), "due, but nothing is dirty");
 }
 
+ISOLATED(what_is_old_is_found_behind_what_is_young_again)
+{
+	uint64_t between;
+
+	hkm_span_start();
+	hkm_span_note_time(hkm_os_now_ms());
+	take(&spans[0], 32);
+	take(&spans[1], 32);
+	take(&spans[2], 31);
+	take(&spans[3], 33);
+	require(superslab_of(&spans[0]) != superslab_of(&spans[2]), "one superslab");
+	give(&spans[0]);
+	give(&spans[2]);
+	between = next_tick_of_clock(hkm_os_now_ms);
+	hkm_span_note_time(between);
+	/* Only the first superslab has room for it, and is clean meanwhile. */
+	take(&spans[0], 32);
+	require(superslab_of(&spans[0]) == superslab_of(&spans[1]), "another superslab");
+	give(&spans[0]);
+	require(hkm_span_purge(between, SIZE_MAX) == 31 * HKM_SLICE_SIZE, "not what is old was purged");
+}
+
 ISOLATED(empty_superslabs_are_unmapped_and_their_addresses_used_again)
 {
 	struct hkm_span_stats stats;
@@ -467,6 +489,8 @@ int __wrap_munmap(void *start, size_t size)
 	return __real_munmap(start, size);
 }
 
+static unsigned freed_meanwhile = UINT32_MAX; /* spans that others have freed while memory was given back; UINT32_MAX: nobody does */
+
 int __real_madvise(void *start, size_t size, int advice);
 int __wrap_madvise(void *start, size_t size, int advice);
 int __wrap_madvise(void *start, size_t size, int advice)
@@ -475,7 +499,26 @@ int __wrap_madvise(void *start, size_t size, int advice)
 		errno = EINVAL;
 		return -1;
 	}
+	if (freed_meanwhile < 5) {
+		hkm_span_note_time(hkm_os_now_ms() + 1000);
+		give(&spans[2 * ++freed_meanwhile]);
+	}
 	return __real_madvise(start, size, advice);
+}
+
+/* Or a trim would last as long as other threads free. */
+ISOLATED(a_purge_does_not_follow_what_is_freed_meanwhile)
+{
+	hkm_span_start();
+	for (size_t i = 0; i < 6; i++) {
+		take(&spans[2 * i], HKM_SUPERSLAB_SLICES - 1);
+		take(&spans[2 * i + 1], 1);
+	}
+	give(&spans[0]);
+	freed_meanwhile = 0;
+	hkm_span_purge(UINT64_MAX, 0);
+	require(freed_meanwhile == 1, "%u superslabs were freed meanwhile", freed_meanwhile);
+	require(hkm_span_dirty() == DIRTY_EACH, "%zu bytes dirty", hkm_span_dirty());
 }
 
 ISOLATED(superslabs_that_can_be_neither_unmapped_nor_purged_are_not_said_to_be_zero)
@@ -776,6 +819,7 @@ int main(void)
 		cmocka_unit_test(resident_slices_go_first),
 		cmocka_unit_test(purging_by_amount_takes_the_oldest_first),
 		cmocka_unit_test(purging_by_age_spares_the_young),
+		cmocka_unit_test(what_is_old_is_found_behind_what_is_young_again),
 		cmocka_unit_test(empty_superslabs_are_unmapped_and_their_addresses_used_again),
 		cmocka_unit_test(memory_that_cannot_be_purged_stays_dirty_and_nothing_hangs),
 #ifndef HAKMEM_TEST_SANITIZED
@@ -785,6 +829,7 @@ int main(void)
 		cmocka_unit_test(only_slices_that_nobody_has_had_since_a_purge_are_said_to_be_zero),
 		cmocka_unit_test(locked_slices_are_not_said_to_be_zero),
 		cmocka_unit_test(superslabs_that_can_be_neither_unmapped_nor_purged_are_not_said_to_be_zero),
+		cmocka_unit_test(a_purge_does_not_follow_what_is_freed_meanwhile),
 		cmocka_unit_test(a_promise_ends_with_its_span),
 		cmocka_unit_test(what_is_asked_for_in_time_is_regretted),
 		cmocka_unit_test(slices_given_back_too_soon_are_regretted),
