@@ -5,10 +5,13 @@
  *                           call ours; so the static library has none. See cxx.c for what is done where a name is not ours.
  *   dlopen                  without RTLD_DEEPBIND, which binds the loaded library to the C library's free, while the C
  *                           library itself allocates here.
+ *   __register_atfork       no fork begins while the C library's list of handlers grows.
  *   the constructor         starts the process before main: a program may forbid itself system calls (seccomp) before it
  *                           allocates for the first time.
  */
 #include <dlfcn.h>
+#include <errno.h>
+#include <gnu/libc-version.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
@@ -117,6 +120,40 @@ EXPORT void *dlopen(const char *file, int mode)
 	if (hkm_options.deepbind == 0)
 		mode &= ~RTLD_DEEPBIND;
 	return next(file, mode);
+}
+
+/* ---- pthread_atfork ------------------------------------------------------------------------------------ */
+
+typedef int register_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void), void *object);
+
+/* Since 2.36 the C library lets go of its lock on the list of handlers while one runs: it then takes it when all slow paths
+ * are stopped already. Before, whoever forks has it all the time, and is not to be waited for by its next holder. */
+static bool lock_is_let_go(void)
+{
+	const char *version = gnu_get_libc_version();
+	return version[0] != '2' || version[1] != '.' || strtoul(version + 2, NULL, 10) >= 36;
+}
+
+/* What pthread_atfork calls, which is a part of each object that uses it. Now and then the list is full: the C library then
+ * allocates with its lock held. */
+EXPORT register_atfork __register_atfork;
+int __register_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void), void *object)
+{
+	static _Atomic(void *) next_register; /* idempotent: every writer stores the same address, relaxed */
+	void *address = atomic_load_explicit(&next_register, memory_order_relaxed);
+	if (HKM_UNLIKELY(address == NULL)) {
+		address = dlsym(RTLD_NEXT, "__register_atfork");
+		atomic_store_explicit(&next_register, address, memory_order_relaxed);
+	}
+	if (address == NULL)
+		return ENOMEM;
+	register_atfork *next;
+	*(void **)&next = address;
+	bool held = lock_is_let_go() && hkm_fork_hold_off();
+	int error = next(prepare, parent, child, object);
+	if (held)
+		hkm_fork_hold_off_no_more();
+	return error;
 }
 
 /* ---- The start ------------------------------------------------------------------------------------------ */

@@ -3,7 +3,7 @@
  * State: 0 free, 1 held, 2 held and somebody sleeps (Drepper, "Futexes Are Tricky", mutex 2).
  * Locks are taken in the order of this list; fork takes all of them in it, but for the heaps (heap/fork.c):
  *
- *   registry (heap/heap.c)  ->  a heap's lock, or the guest's  ->  pool of an L1 class  ->  big cache
+ *   fork (heap/fork.c)  ->  registry (heap/heap.c)  ->  a heap's lock, or the guest's  ->  pool of an L1 class  ->  big cache
  *     ->  purging  ->  spans  ->  policy  ->  sites  ->  metadata
  *
  * The reverse direction uses hkm_lock_try only. Fork does not take the heaps' locks but waits for them: struct hkm_gate.

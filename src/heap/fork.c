@@ -43,6 +43,29 @@ extern void _IO_list_lock(void) __attribute__((weak));
 extern void _IO_list_unlock(void) __attribute__((weak));
 extern void _IO_list_resetlock(void) __attribute__((weak));
 
+/* Held by whoever forks, and by whoever keeps others from it. */
+static struct hkm_lock fork_lock;
+/* Whether the calling thread has it or is taking it: a handler of fork may register others, and a signal handler may fork. */
+static _Thread_local bool has_fork_lock __attribute__((tls_model("initial-exec")));
+static bool fork_took_lock; /* guarded by it, as is forking_heap */
+
+bool hkm_fork_hold_off(void)
+{
+	if (has_fork_lock)
+		return false;
+	has_fork_lock = true;
+	atomic_signal_fence(memory_order_seq_cst);
+	hkm_lock_acquire(&fork_lock);
+	return true;
+}
+
+void hkm_fork_hold_off_no_more(void)
+{
+	hkm_lock_release(&fork_lock);
+	atomic_signal_fence(memory_order_seq_cst);
+	has_fork_lock = false;
+}
+
 /* Waits until nobody is in a slow path of the heap, unless it may be that somebody is for ever: in the child such a heap stays
  * locked, and is nobody's. An idle heap is not written to: that would be a page to copy for each, here and in the child. */
 static void wait_for(struct hkm_heap *heap)
@@ -86,10 +109,12 @@ void hkm_heap_fork_prepare(void)
 		return;
 	if (own != NULL)
 		hkm_heap_guard(own, true);
+	bool took_lock = hkm_fork_hold_off();
 	if (_IO_list_lock != NULL)
 		_IO_list_lock();
 	hkm_lock_acquire(&hkm_registry_lock);
 	forking_heap = own;
+	fork_took_lock = took_lock;
 	empty_slow_paths();
 	hkm_lock_acquire(&hkm_guest.lock);
 	hkm_pool_lock_all();
@@ -118,6 +143,8 @@ void hkm_heap_fork_parent(void)
 	hkm_lock_release(&hkm_registry_lock);
 	if (_IO_list_unlock != NULL)
 		_IO_list_unlock();
+	if (fork_took_lock)
+		hkm_fork_hold_off_no_more();
 	if (own != NULL)
 		hkm_heap_guard(own, false);
 	look_at_inboxes();
@@ -164,6 +191,10 @@ void hkm_heap_fork_child(void)
 	/* In a process with threads the C library has done so already; a count that it has set back is not to be counted down. */
 	if (_IO_list_resetlock != NULL)
 		_IO_list_resetlock();
+	if (fork_took_lock) {
+		hkm_lock_reset(&fork_lock);
+		has_fork_lock = false;
+	}
 	if (own != NULL) {
 		hkm_heap_begin_life(own);
 		hkm_heap_guard(own, false);

@@ -329,6 +329,12 @@ struct hkm_heap *hkm_heap_first(void);
 /* fork: takes every lock in order; gives them back in the parent; makes other threads' heaps adoptable in
  * the child. */
 void hkm_heap_fork_prepare(void);
+
+/* Between the two no other thread's fork begins, or has begun. Result of the first: whether it is to be followed by the second; if not,
+ * the calling thread forks itself, or is between them already. */
+bool hkm_fork_hold_off(void);
+void hkm_fork_hold_off_no_more(void);
+
 void hkm_heap_fork_parent(void);
 void hkm_heap_fork_child(void);
 

@@ -214,6 +214,64 @@ static void fork_while_others_allocate(void **state)
 	memset(gifts, 0, sizeof gifts);
 }
 
+/* ---- Handlers of fork -------------------------------------------------------------- */
+
+static atomic_uint forks_done;
+
+static void *fork_again_and_again(void *argument)
+{
+	while (!atomic_load(&stop)) {
+		pid_t child = fork();
+
+		require(child >= 0, "fork");
+		if (child == 0)
+			_exit(0);
+		atomic_fetch_add(&forks_done, 1);
+		wait_for(child);
+	}
+	return argument;
+}
+
+/* The C library allocates under its lock on the list of handlers when that is full, which it is six times here. */
+static void register_handlers(void)
+{
+	pthread_t threads[4];
+
+	alarm(hang_seconds(CHILD_SECONDS));
+	for (size_t i = 0; i < 4; i++)
+		require(pthread_create(&threads[i], NULL, fork_again_and_again, NULL) == 0, "pthread_create");
+	for (unsigned i = 0; i < 400; i++) {
+		unsigned before = atomic_load(&forks_done);
+
+		require(pthread_atfork(NULL, NULL, NULL) == 0, "pthread_atfork");
+		while (i % 8 == 0 && atomic_load(&forks_done) == before)
+			sched_yield();
+	}
+	atomic_store(&stop, true);
+	for (size_t i = 0; i < 4; i++)
+		pthread_join(threads[i], NULL);
+}
+
+static void handlers_are_registered_while_others_fork(void **state)
+{
+	const char *preloaded = getenv("LD_PRELOAD");
+
+	(void)state;
+	if (preloaded == NULL || strstr(preloaded, "libhakmem") == NULL) /* see docs/ARCHITECTURE.md, Fork */
+		skip();
+	for (unsigned i = 0; i < 30; i++) {
+		pid_t child = fork();
+
+		require(child >= 0, "fork");
+		if (child == 0) {
+			atomic_store(&stop, false);
+			register_handlers();
+			_exit(0);
+		}
+		wait_for(child);
+	}
+}
+
 /* ---- Among the C library's own locks ---------------------------------------------- */
 
 #ifndef HAKMEM_TEST_API
@@ -429,6 +487,7 @@ int main(int argument_count, char **arguments)
 #endif
 		cmocka_unit_test(fork_while_others_allocate),
 		cmocka_unit_test(several_threads_fork),
+		cmocka_unit_test(handlers_are_registered_while_others_fork),
 #ifndef HAKMEM_TEST_API
 		cmocka_unit_test(fork_among_open_files),
 #endif
