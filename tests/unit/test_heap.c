@@ -341,6 +341,34 @@ ISOLATED(trimming_gives_everything_back)
 	require(hkm_malloc(100) != NULL, "no memory afterwards");
 }
 
+ISOLATED(a_trim_sends_what_waits_for_others)
+{
+	struct hkm_heap *own = quiet_heap(), *left = NULL;
+
+	run_thread(leave_blocks, &left);
+	hkm_free(blocks[0]);
+	require(outbox_blocks(own) == 1, "%zu blocks wait", outbox_blocks(own));
+	hkm_malloc_trim(0);
+	require(outbox_blocks(own) == 0, "a block waits for another heap");
+}
+
+/* Of a thousand that have ended each would be a page to fetch. */
+ISOLATED(a_trim_leaves_heaps_alone_that_have_nothing)
+{
+	struct hkm_heap *own = quiet_heap(), *left = NULL;
+	struct hkm_policy policy;
+	uint64_t seen;
+
+	run_thread(leave_blocks, &left);
+	require(left->bare, "something lies in the heap of a thread that has ended");
+	hkm_policy_copy(&policy);
+	policy.remote_blocks = 33;
+	impose(own, &policy);
+	seen = atomic_load(&left->reader.seen);
+	hkm_malloc_trim(0);
+	require(atomic_load(&left->reader.seen) == seen, "somebody was in the heap");
+}
+
 static pthread_barrier_t turn;
 
 static void take_turns(void)
@@ -468,6 +496,38 @@ ISOLATED(fork_hooks_take_all_locks_and_give_them_back)
 	work_a_little();
 }
 
+static atomic_bool has_left;
+
+static void *stay_in_slow_path(void *entered)
+{
+	struct hkm_heap *own = quiet_heap();
+
+	hkm_heap_enter(own);
+	atomic_store((atomic_bool *)entered, true);
+	/* A fork that does not wait is through within a millisecond of closing the gate; one that does cannot say that it is here. */
+	while (!hkm_gate_is_closed(&hkm_fork_gate))
+		sched_yield();
+	sleep_milliseconds(50);
+	atomic_store(&has_left, true);
+	hkm_heap_leave(own);
+	return NULL;
+}
+
+ISOLATED(fork_waits_for_who_is_in_a_slow_path)
+{
+	static atomic_bool entered;
+	pthread_t thread;
+
+	quiet_heap();
+	require(pthread_create(&thread, NULL, stay_in_slow_path, &entered) == 0, "pthread_create");
+	while (!atomic_load(&entered))
+		sched_yield();
+	hkm_heap_fork_prepare();
+	require(atomic_load(&has_left), "a thread is still in its slow path");
+	hkm_heap_fork_parent();
+	pthread_join(thread, NULL);
+}
+
 static atomic_int parked;
 
 /* Holds memory in every place that a heap has, and never runs again. */
@@ -528,6 +588,10 @@ static void *cache_and_park(void *heap)
 	void *mine[20];
 
 	*(struct hkm_heap **)heap = quiet_heap();
+	for (size_t i = 0; i < 100; i++)
+		blocks[i] = hkm_malloc(100);
+	for (size_t i = 0; i < 100; i += 2)
+		hkm_free(blocks[i]);
 	for (size_t i = 0; i < 20; i++)
 		mine[i] = hkm_malloc(5000);
 	for (size_t i = 0; i < 20; i++)
@@ -550,10 +614,9 @@ static uint32_t cached_blocks(const struct hkm_heap *heap)
 /* The heap had nothing to give when the thread before the lost one ended. */
 ISOLATED(a_trim_in_the_child_of_a_fork_finds_what_a_lost_thread_has_cached)
 {
-	struct hkm_heap *left = NULL, *lost = NULL;
+	struct hkm_heap *own = quiet_heap(), *left = NULL, *lost = NULL;
 	pthread_t thread;
 
-	quiet_heap();
 	run_thread(note_heap, &left);
 	require(left->bare, "something lies in the heap of a thread that has ended");
 	pthread_create(&thread, NULL, cache_and_park, &lost);
@@ -564,6 +627,10 @@ ISOLATED(a_trim_in_the_child_of_a_fork_finds_what_a_lost_thread_has_cached)
 	hkm_heap_fork_child();
 	hkm_malloc_trim(0);
 	require(cached_blocks(lost) == 0, "%u blocks stay in the cache of a lost thread", cached_blocks(lost));
+	/* Nobody would ever take from its hot lists what comes later. */
+	hkm_free(blocks[1]);
+	hkm_remote_send_all(own);
+	require(slab_of_block(blocks[1])->freed == blocks[1], "the block is elsewhere");
 }
 
 /* ---- Calls that interrupt a slow path -------------------------------------------- */
@@ -689,6 +756,25 @@ ISOLATED(frees_that_were_put_aside_go_with_whatever_call_ends_next)
 	hkm_free(other);
 	hkm_free(large);
 	hkm_free(big);
+}
+
+static void free_with_broken_link(void *unused)
+{
+	struct hkm_heap *own = quiet_heap();
+	struct hkm_block *first = hkm_malloc(3000), *second = hkm_malloc(3000);
+
+	(void)unused;
+	hkm_heap_guard(own, true);
+	hkm_free(first);
+	hkm_free(second);
+	hkm_heap_guard(own, false);
+	second->link ^= 1; /* by the program */
+	hkm_free_deferred(own);
+}
+
+ISOLATED(a_link_between_frees_that_were_put_aside_is_looked_at)
+{
+	expect_abort(free_with_broken_link, NULL, "written");
 }
 
 static void *free_as_handlers_do(void *block)
@@ -829,7 +915,10 @@ int main(void)
 		cmocka_unit_test(fork_takes_in_what_was_sent_meanwhile),
 		cmocka_unit_test(an_inbox_is_emptied_by_others_while_its_owner_goes_on),
 		cmocka_unit_test(trimming_gives_everything_back),
+		cmocka_unit_test(a_trim_sends_what_waits_for_others),
+		cmocka_unit_test(a_trim_leaves_heaps_alone_that_have_nothing),
 		cmocka_unit_test(other_threads_follow_a_trim_at_their_next_look),
+		cmocka_unit_test(fork_waits_for_who_is_in_a_slow_path),
 		cmocka_unit_test(idle_memory_goes_after_its_delay),
 		cmocka_unit_test(a_mass_of_idle_memory_does_not_wait),
 		cmocka_unit_test(fork_hooks_take_all_locks_and_give_them_back),
@@ -837,6 +926,7 @@ int main(void)
 		cmocka_unit_test(a_trim_in_the_child_of_a_fork_finds_what_a_lost_thread_has_cached),
 		cmocka_unit_test(frees_that_interrupt_a_slow_path_wait_for_its_end),
 		cmocka_unit_test(frees_that_were_put_aside_go_with_the_end_of_the_thread),
+		cmocka_unit_test(a_link_between_frees_that_were_put_aside_is_looked_at),
 		cmocka_unit_test(fresh_big_memory_makes_idle_spans_go),
 #ifndef HAKMEM_TEST_SANITIZED
 		cmocka_unit_test(idle_spans_go_before_a_request_fails),

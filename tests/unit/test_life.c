@@ -168,6 +168,36 @@ ISOLATED(threads_that_end_without_a_word_cost_no_heap)
 	live(end_without_a_word, false);
 }
 
+/* The last thing it does is to put a block into its outbox, and it does not come to count it. */
+static void *end_within_a_free(void *block)
+{
+	hkm_free(block);
+	for (size_t i = 0; i < HKM_OUTBOXES; i++) {
+		hkm_tls_heap->outboxes[i].last = NULL;
+		hkm_tls_heap->outboxes[i].blocks = hkm_tls_heap->outboxes[i].bytes = 0;
+	}
+	syscall(SYS_exit, 0);
+	return NULL;
+}
+
+ISOLATED(what_a_thread_was_freeing_when_it_ended_goes_home)
+{
+#ifdef HAKMEM_TEST_SANITIZED
+	return;
+#endif
+	struct hkm_heap *own = quiet_heap();
+	void *block = hkm_malloc(100);
+	pthread_t thread;
+
+	require(pthread_create(&thread, NULL, end_within_a_free, block) == 0, "pthread_create");
+	pthread_join(thread, NULL);
+	look(own);
+	require(hkm_heap_active() == 1, "%u heaps are said to have a thread", hkm_heap_active());
+	hkm_malloc_trim(0);
+	require(sum_spans(HKM_KIND_TINY, 112).in_use == 0, "the block is lost");
+	check_heaps(own);
+}
+
 #define CROWD 40u
 
 static pthread_barrier_t crowd;
@@ -766,6 +796,7 @@ int main(void)
 		cmocka_unit_test(destructors_that_allocate_in_the_last_round_cost_no_heap),
 		cmocka_unit_test(destructors_that_end_their_thread_cost_no_heap),
 		cmocka_unit_test(threads_that_end_without_a_word_cost_no_heap),
+		cmocka_unit_test(what_a_thread_was_freeing_when_it_ended_goes_home),
 		cmocka_unit_test(a_tick_buries_few_threads),
 		cmocka_unit_test(threads_that_exit_or_are_cancelled_cost_no_heap),
 #ifndef HAKMEM_TEST_THREAD_SANITIZED

@@ -140,6 +140,22 @@ ISOLATED(a_tick_looks_after_threads_that_sleep)
 	end_other(thread);
 }
 
+ISOLATED(who_sends_to_a_thread_that_sleeps_takes_it_in)
+{
+	struct hkm_heap *own = quiet_heap();
+	void *block;
+	pthread_t thread = start_other(&block);
+	struct hkm_heap *sleeper = atomic_load(&other);
+
+	hkm_set_count(&own->last_poll_ms, hkm_os_now_ms());
+	call_asleep(sleeper);
+	hkm_free(block);
+	hkm_remote_send_all(own);
+	require(hkm_counted(&sleeper->counters.remote_received) == 1 && atomic_load(&sleeper->inbox) == NULL,
+		"the message waits until the thread wakes up");
+	end_other(thread);
+}
+
 /* ---- What lies idle ------------------------------------------------------------------ */
 
 ISOLATED(a_tick_shortens_hot_lists)
@@ -313,6 +329,7 @@ int main(void)
 		cmocka_unit_test(a_tick_takes_in_what_others_have_sent),
 		cmocka_unit_test(a_tick_sends_what_waits_for_others),
 		cmocka_unit_test(a_tick_looks_after_threads_that_sleep),
+		cmocka_unit_test(who_sends_to_a_thread_that_sleeps_takes_it_in),
 		cmocka_unit_test(a_tick_shortens_hot_lists),
 		cmocka_unit_test(who_expects_a_tick_is_granted_few_frees),
 		cmocka_unit_test(a_part_of_a_large_heap_lies_idle_until_its_time),
