@@ -64,7 +64,8 @@ void *hkm_reserve_alloc(size_t size, size_t alignment)
 	if (slot == NULL)
 		return NULL;
 	atomic_fetch_add_explicit(&in_use, 1, memory_order_relaxed);
-	void *start = hkm_os_map_aligned(size, alignment);
+	struct hkm_range left[2]; /* at most so much for each slot: nobody keeps it */
+	void *start = hkm_os_map_aligned(size, alignment, left);
 	slot->size = size;
 	if (start == NULL)
 		atomic_fetch_sub_explicit(&in_use, 1, memory_order_relaxed);

@@ -99,6 +99,8 @@ static void advise(const struct hkm_policy *policy, const struct hkm_big_range *
 /* The first `size` bytes of a kept range are handed out; called before the range is changed. */
 static void note_reuse(const struct hkm_big_range *range, size_t size)
 {
+	if (HKM_UNLIKELY(range->kept_since_ms == HKM_EMPTY))
+		return;
 	hkm_regret_reuse(&hkm_big_aged, hkm_min(size, range->size), range->kept_since_ms, hkm_os_now_ms(),
 			 hkm_regret_delay_ms());
 }
@@ -147,12 +149,27 @@ static struct hkm_big_range *take_fitting(const struct hkm_policy *policy, size_
 	return range;
 }
 
+/* Keeps what the system has emptied, but not unmapped. Without memory for its structure it is forgotten. */
+static void keep_left(struct hkm_range left)
+{
+	if (HKM_LIKELY(left.size == 0))
+		return;
+	struct hkm_big_range *range = hkm_range_new();
+	if (range == NULL)
+		return;
+	range->start = left.start;
+	range->size = left.size;
+	hkm_cache_keep_left(range, HKM_EMPTIED);
+}
+
 /* Moves a range that is out to where it has `size` bytes; result: whether the system lets it. */
 static bool move(struct hkm_big_range *range, size_t size)
 {
-	char *start = hkm_os_remap(range->start, range->size, size, true);
+	struct hkm_range left;
+	char *start = hkm_os_remap(range->start, range->size, size, true, &left);
 	if (start == NULL)
 		return false;
+	keep_left(left);
 	range->start = start;
 	range->size = size;
 	return true;
@@ -210,12 +227,15 @@ static struct hkm_big_range *take_new(const struct hkm_policy *policy, size_t si
 	if (wants_huge_pages(policy, size, hints))
 		alignment = hkm_max(alignment, HUGE_PAGE);
 	range->size = size;
-	range->start = hkm_os_map_aligned(size, alignment);
+	struct hkm_range left[2];
+	range->start = hkm_os_map_aligned(size, alignment, left);
 	note_refusal(range->start == NULL, size);
 	if (range->start == NULL) {
 		hkm_range_delete(range);
 		return NULL;
 	}
+	keep_left(left[0]);
+	keep_left(left[1]);
 	note_fresh(policy, size, size);
 	make_room(size);
 	advise(policy, range, hints);
@@ -296,8 +316,12 @@ HKM_SLOW static void release_at_once(struct hkm_big_range *range)
 	hkm_lock_acquire(&hkm_big_lock);
 	take_out(range);
 	hkm_lock_release(&hkm_big_lock);
-	hkm_os_unmap(range->start, range->size, false);
-	hkm_range_delete(range);
+	enum hkm_unmapped left = hkm_os_unmap(range->start, range->size, false);
+	/* Whatever it was for the program, fresh memory takes its place. */
+	if (HKM_UNLIKELY(left != HKM_UNMAPPED) && hkm_os_map_at(range->start, range->size, true) == 0)
+		hkm_cache_keep_left(range, HKM_EMPTIED);
+	else
+		hkm_range_delete(range);
 }
 
 /* What becomes of a range that is busy: kept, or given back. */

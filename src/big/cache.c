@@ -1,8 +1,6 @@
 /* cache.c - L2's kept ranges; see cache.h. */
 #include "big/cache.h"
 
-#include "os/os.h"
-
 #define SMALLEST_REST ((size_t)64 << 10) /* shorter remainders are not worth keeping apart */
 #define RELEASES 32u                     /* ranges unmapped in one go */
 #define AGED_RELEASES 128u               /* at most so many at a tick: others of their age wait for the next */
@@ -20,12 +18,17 @@ static uint64_t lowest_since_ms;
 
 /* ---- Keeping, joining and cutting -------------------------------------------------------------------- */
 
+static size_t resident(const struct hkm_big_range *range)
+{
+	return range->kept_since_ms == HKM_EMPTY ? 0 : range->size;
+}
+
 static void enter(struct hkm_big_range *range)
 {
 	range->state = HKM_RANGE_KEPT;
 	hkm_ranges_insert(HKM_BY_SIZE, range);
 	hkm_ranges_insert(HKM_BY_AGE, range);
-	hkm_count(&hkm_cache_bytes, range->size);
+	hkm_count(&hkm_cache_bytes, resident(range));
 	hkm_count(&hkm_cache_ranges, 1);
 }
 
@@ -34,7 +37,7 @@ void hkm_cache_remove(struct hkm_big_range *range)
 	range->state = HKM_RANGE_BUSY;
 	hkm_ranges_remove(HKM_BY_SIZE, range);
 	hkm_ranges_remove(HKM_BY_AGE, range);
-	hkm_count(&hkm_cache_bytes, 0 - (uint64_t)range->size);
+	hkm_count(&hkm_cache_bytes, 0 - (uint64_t)resident(range));
 	hkm_count(&hkm_cache_ranges, (uint64_t)-1);
 }
 
@@ -58,14 +61,26 @@ void hkm_cache_stamp(struct hkm_big_range *range)
 	range->age = ++newest_age;
 }
 
+/* `range`, which is in the cache no more, is about to be one with `other`: as young as the former, unless that is empty. */
+static void take_age(struct hkm_big_range *range, const struct hkm_big_range *other)
+{
+	if (range->kept_since_ms != HKM_EMPTY)
+		return;
+	range->age = other->age;
+	range->kept_since_ms = other->kept_since_ms;
+}
+
 void hkm_cache_keep(struct hkm_big_range *range)
 {
 	struct hkm_big_range *behind = hkm_cache_at(range->start + range->size);
-	if (behind != NULL)
+	if (behind != NULL) {
+		take_age(range, behind);
 		hkm_cache_absorb(range, behind);
+	}
 	struct hkm_big_range *before = hkm_range_around(range->start - 1);
 	if (before != NULL && before->state == HKM_RANGE_KEPT) {
 		hkm_cache_remove(before);
+		take_age(range, before);
 		before->age = range->age;
 		before->kept_since_ms = range->kept_since_ms;
 		before->size += range->size;
@@ -74,6 +89,17 @@ void hkm_cache_keep(struct hkm_big_range *range)
 		range = before;
 	}
 	enter(range);
+}
+
+void hkm_cache_keep_left(struct hkm_big_range *range, enum hkm_unmapped left)
+{
+	hkm_lock_acquire(&hkm_big_lock);
+	hkm_ranges_insert(HKM_BY_START, range);
+	hkm_cache_stamp(range);
+	if (left == HKM_EMPTIED)
+		range->age = range->kept_since_ms = HKM_EMPTY;
+	hkm_cache_keep(range);
+	hkm_lock_release(&hkm_big_lock);
 }
 
 /* Cuts the range down to `size` bytes; result: the rest, as old and in the same state. NULL: no memory for its structure. */
@@ -157,7 +183,7 @@ static struct hkm_big_range *take_for_purge(uint64_t before_ms, size_t keep_byte
 	size_t cached = hkm_counted(&hkm_cache_bytes);
 	if (range == NULL)
 		return NULL;
-	bool due = range->kept_since_ms < before_ms;
+	bool due = range->kept_since_ms < before_ms || before_ms == UINT64_MAX;
 	*is_due = due;
 	if (!due && cached <= keep_bytes)
 		return NULL;
@@ -195,13 +221,17 @@ static void note_purge(size_t size, bool aged, bool limited, uint64_t now_ms)
 		hkm_regret_give(&hkm_big_surplus, size, now_ms, now_ms + hkm_regret_delay_ms());
 }
 
+/* Result: bytes that have gone back. */
 static size_t release(struct hkm_big_range **ranges, unsigned count)
 {
 	size_t bytes = 0;
 	for (unsigned i = 0; i < count; i++) {
-		bytes += ranges[i]->size;
-		hkm_os_unmap(ranges[i]->start, ranges[i]->size, false);
-		hkm_range_delete(ranges[i]);
+		enum hkm_unmapped left = hkm_os_unmap(ranges[i]->start, ranges[i]->size, false);
+		bytes += left == HKM_UNMAPPED ? ranges[i]->size : left == HKM_EMPTIED ? resident(ranges[i]) : 0;
+		if (left == HKM_UNMAPPED)
+			hkm_range_delete(ranges[i]);
+		else
+			hkm_cache_keep_left(ranges[i], left);
 	}
 	return bytes;
 }
@@ -215,7 +245,8 @@ static size_t purge(uint64_t before_ms, size_t keep_bytes, bool limited)
 		return 0;
 	uint64_t now_ms = hkm_os_now_ms();
 	bool by_age = before_ms != 0 && before_ms <= now_ms;
-	for (unsigned count = RELEASES, all = 0; count == RELEASES && !(by_age && all >= AGED_RELEASES); all += count) {
+	size_t gone = 1;
+	for (unsigned count = RELEASES, all = 0; gone > 0 && count == RELEASES && !(by_age && all >= AGED_RELEASES); all += count) {
 		struct hkm_big_range *released[RELEASES];
 		count = 0;
 		hkm_lock_acquire(&hkm_big_lock);
@@ -228,7 +259,8 @@ static size_t purge(uint64_t before_ms, size_t keep_bytes, bool limited)
 		}
 		hkm_cache_note_lowest();
 		hkm_lock_release(&hkm_big_lock);
-		bytes += release(released, count);
+		gone = release(released, count);
+		bytes += gone;
 	}
 	return bytes;
 }

@@ -7,6 +7,7 @@
 
 #include "big/big.h"
 #include "big/range.h"
+#include "os/os.h"
 
 /* Keeps a range whose age is set and which stands in the order by address, together with the kept ones that it touches.
  * Caller locks. */
@@ -14,6 +15,9 @@ void hkm_cache_keep(struct hkm_big_range *range);
 
 /* Now is the time from which the range counts as kept. Caller locks. */
 void hkm_cache_stamp(struct hkm_big_range *range);
+
+/* Keeps a range that is in no order: the system has not unmapped it, but emptied it, or left it as it is. Takes the lock. */
+void hkm_cache_keep_left(struct hkm_big_range *range, enum hkm_unmapped left);
 
 /* Takes a range out of the cache; it stands in the order by address still. Caller locks. */
 void hkm_cache_remove(struct hkm_big_range *range);

@@ -17,7 +17,8 @@ void hkm_big_check(void)
 				   last->start + last->size < range->start);
 		}
 		kept += range->state == HKM_RANGE_KEPT;
-		bytes += range->state == HKM_RANGE_KEPT ? range->size : 0;
+		bytes += range->state == HKM_RANGE_KEPT && range->kept_since_ms != HKM_EMPTY ? range->size : 0;
+		HKM_ASSERT(range->state != HKM_RANGE_KEPT || (range->age == HKM_EMPTY) == (range->kept_since_ms == HKM_EMPTY));
 		known--;
 		last = range;
 	}

@@ -5,6 +5,9 @@
  * binary search tree by key that is a heap by a random number: whatever the program does, a look, an insertion and a
  * removal take a number of steps that grows with the logarithm of the number of ranges.
  *
+ * The system may refuse to unmap a range, as that would leave more mappings than a process may have. Its memory goes then, and
+ * it is kept as an empty one, which no bound counts and no age gives back.
+ *
  * No two kept ranges touch. Everything here is guarded by hkm_big_lock, but for the counters, which anyone reads.
  */
 #ifndef HKM_BIG_RANGE_H
@@ -22,12 +25,14 @@ enum hkm_big_state {
 	HKM_RANGE_KEPT,
 };
 
+#define HKM_EMPTY UINT64_MAX
+
 struct hkm_big_range {
 	char *start;
 	size_t size;            /* bytes */
 	hkm_hints hints;        /* of the call that allocated it, while live */
 	uint64_t age;           /* while kept: a lower one was freed earlier */
-	uint64_t kept_since_ms; /* while kept */
+	uint64_t kept_since_ms; /* while kept; HKM_EMPTY, as the age is: nothing of it is resident */
 	uint32_t priority;      /* in the trees */
 	enum hkm_big_state state;
 	struct hkm_big_links {

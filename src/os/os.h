@@ -24,8 +24,9 @@ void hkm_os_pretend_page_size(size_t size);
 /* Maps `size` usable bytes anywhere; NULL if the system refuses. */
 void *hkm_os_map(size_t size);
 
-/* As hkm_os_map, at a multiple of `alignment` (a power of two, at least a page). */
-void *hkm_os_map_aligned(size_t size, size_t alignment);
+/* As hkm_os_map, at a multiple of `alignment` (a power of two, at least a page). What had to be mapped before and behind it
+ * and cannot be unmapped is told in left[0] and left[1], and reads as zero; size 0: nothing. */
+void *hkm_os_map_aligned(size_t size, size_t alignment, struct hkm_range left[2]);
 
 /* Makes `size` bytes at `address` usable. `replace`: the range is our own reservation; otherwise
  * it must be unmapped, and somebody else's mapping in it makes the call fail.
@@ -45,8 +46,8 @@ enum hkm_unmapped {
 enum hkm_unmapped hkm_os_unmap(void *address, size_t size, bool keep_reserved);
 
 /* Grows or shrinks a range, moving it if `may_move`, and copying it piece by piece if the kernel has several mappings of it; NULL if
- * refused (it then stays as it was). */
-void *hkm_os_remap(void *address, size_t old_size, size_t new_size, bool may_move);
+ * refused (it then stays as it was). *left: what could not be unmapped of a range that was copied; size 0: nothing. */
+void *hkm_os_remap(void *address, size_t old_size, size_t new_size, bool may_move, struct hkm_range *left);
 
 /* Takes back what a program may have asked for a range of its own: protection, absence in a child of fork or in a core
  * dump. Result: false if not all of it is ordinary memory any more: a part is not there, or is shared or a file's. */

@@ -65,8 +65,16 @@ void *hkm_os_map(size_t size)
 	return map(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS);
 }
 
-void *hkm_os_map_aligned(size_t size, size_t alignment)
+/* What is left of a range that is given back. */
+static struct hkm_range unmap_left(void *start, size_t size)
 {
+	bool gone = size == 0 || hkm_os_unmap(start, size, false) == HKM_UNMAPPED;
+	return (struct hkm_range){ start, gone ? 0 : size };
+}
+
+void *hkm_os_map_aligned(size_t size, size_t alignment, struct hkm_range left[2])
+{
+	left[0].size = left[1].size = 0;
 	if (alignment <= hkm_os_page_size())
 		return hkm_os_map(size);
 	size_t whole = size + alignment;
@@ -78,10 +86,8 @@ void *hkm_os_map_aligned(size_t size, size_t alignment)
 	char *aligned = (char *)hkm_align_up((uintptr_t)start, alignment);
 	size_t before = (size_t)(aligned - start);
 	size_t after = whole - before - size;
-	if (before != 0)
-		hkm_os_unmap(start, before, false);
-	if (after != 0)
-		hkm_os_unmap(aligned + size, after, false);
+	left[0] = unmap_left(start, before);
+	left[1] = unmap_left(aligned + size, after);
 	return aligned;
 }
 
@@ -128,27 +134,36 @@ static bool all_zero(const unsigned char *bytes, size_t size)
 }
 
 /* Copies `size` bytes to `to`, which is fresh, and gives the source back behind the copy; what is zero stays untouched. Not
- * mremap to a fixed place: before Linux 6.17 it unmaps the target, and refuses only then what is several mappings. */
-static void move_by_copy(char *from, char *to, size_t size)
+ * mremap to a fixed place: before Linux 6.17 it unmaps the target, and refuses only then what is several mappings. Result:
+ * what is left of the source. */
+static struct hkm_range move_by_copy(char *from, char *to, size_t size)
 {
+	struct hkm_range left = { NULL, 0 };
 	mprotect(from, size, PROT_READ); /* the program may have protected some of it */
 	for (size_t piece; size > 0; size -= piece, from += piece, to += piece) {
 		piece = hkm_min(COPIED, size);
 		for (size_t at = 0; at < piece; at += CHUNK)
 			if (!all_zero((unsigned char *)from + at, CHUNK))
 				memcpy(to + at, from + at, CHUNK);
-		hkm_os_unmap(from, piece, false);
+		if (left.size == 0) {
+			left = unmap_left(from, piece);
+		} else { /* the rest of it stays in one piece */
+			madvise(from, piece, MADV_DONTNEED);
+			left.size += piece;
+		}
 	}
+	return unmap_left(left.start, left.size);
 }
 
-void *hkm_os_remap(void *address, size_t old_size, size_t new_size, bool may_move)
+void *hkm_os_remap(void *address, size_t old_size, size_t new_size, bool may_move, struct hkm_range *left)
 {
+	left->size = 0;
 	int saved = errno;
 	void *result = mremap(address, old_size, new_size, may_move ? MREMAP_MAYMOVE : 0);
 	if (result == MAP_FAILED && errno == EFAULT && may_move && new_size >= old_size) {
 		result = hkm_os_map(new_size);
 		if (result != NULL)
-			move_by_copy(address, result, old_size);
+			*left = move_by_copy(address, result, old_size);
 	}
 	errno = saved;
 	return result == MAP_FAILED ? NULL : result;

@@ -626,7 +626,7 @@ ISOLATED(huge_pages_are_asked_for_at_their_boundaries)
 #else
 #define MANY 30000
 #endif
-#define MOST_STEPS 600 /* the trees are about 40 deep, and a call goes down some of them */
+#define MOST_STEPS 1000 /* the trees are about 40 deep, and a call goes down some of them: 640 were seen */
 
 static uint64_t most_steps;
 
@@ -818,6 +818,145 @@ ISOLATED(a_block_of_several_mappings_is_moved_by_old_systems)
 {
 	moves_to_no_fixed_place = true;
 	move_blocks_of_several_mappings();
+}
+
+/* ---- What the system does not unmap ------------------------------------------------------------------ */
+
+/* All that is kept is empty, `ranges` of them, and takes no part in what is bounded; a block is found in it again. */
+static void find_again(size_t ranges, size_t size, const void *start, size_t length)
+{
+	unsigned char *block;
+
+	hkm_big_check();
+	hkm_big_stats(&after);
+	require(after.cached_bytes == 0, "%zu bytes are kept", after.cached_bytes);
+	require(after.cached_mappings == ranges, "%zu ranges are kept", after.cached_mappings);
+	require(hkm_big_purge(UINT64_MAX, 0) == 0, "given back twice");
+	block = take(size);
+	require((uintptr_t)block - (uintptr_t)start < length, "a range is forgotten");
+	give(block);
+	hkm_big_check();
+}
+
+ISOLATED(what_is_not_unmapped_is_kept_empty)
+{
+	unsigned char *blocks[40];
+
+	start();
+	for (size_t i = 0; i < 40; i++) {
+		blocks[i] = take_apart(4 * MIB);
+		memset(blocks[i], 1, 4 * MIB);
+	}
+	for (size_t i = 0; i < 40; i++)
+		give(blocks[i]);
+	unmaps_nothing = true;
+	require(hkm_big_purge(UINT64_MAX, 0) == 160 * MIB, "not given back");
+	for (size_t i = 0; i < 40; i++)
+		require(hkm_os_resident(blocks[i], 4 * MIB) == 0, "range %zu stays resident", i);
+	find_again(40, 4 * MIB, blocks[39], (uintptr_t)blocks[0] + 4 * MIB - (uintptr_t)blocks[39]);
+	/* By age and by amount, too; one that is used counts again. */
+	hkm_big_stats(&after);
+	require(after.cached_bytes == 4 * MIB, "%zu bytes are kept", after.cached_bytes);
+	require(hkm_big_purge(hkm_os_now_ms() + 1000, SIZE_MAX) == 4 * MIB, "not given back by age");
+	unmaps_nothing = false;
+	hkm_big_purge(UINT64_MAX, 0);
+	hkm_big_stats(&after);
+	require(after.cached_mappings == 0, "%zu ranges are left", after.cached_mappings);
+	hkm_big_check();
+}
+
+ISOLATED(an_empty_range_is_one_with_its_neighbours)
+{
+	unsigned char *block, *again;
+
+	start();
+	block = take_apart(12 * MIB);
+	memset(block, 1, 12 * MIB);
+	require(hkm_big_resize(&policy, block, 8 * MIB) == block, "not shrunk");
+	unmaps_nothing = true;
+	hkm_big_purge(UINT64_MAX, 0);
+	find_again(1, 4 * MIB, block + 8 * MIB, 4 * MIB);
+	hkm_big_purge(UINT64_MAX, 0);
+	give(block);
+	hkm_big_stats(&after);
+	require(after.cached_bytes == 12 * MIB && after.cached_mappings == 1, "%zu bytes are kept", after.cached_bytes);
+	again = take(12 * MIB);
+	require(again == block, "not joined");
+	give(again);
+	require(hkm_big_purge(0, 0) == 12 * MIB, "not given back");
+	hkm_big_check();
+}
+
+/* It is the older one that is emptied, and it lies before or behind the one that stays. */
+ISOLATED(what_is_emptied_beside_a_kept_range_counts_with_it)
+{
+	start();
+	for (size_t i = 0; i < 2; i++) {
+		unsigned char *first = take_apart(12 * MIB), *second;
+
+		memset(first, 1, 12 * MIB);
+		require(hkm_big_resize(&policy, first, 8 * MIB) == first, "not shrunk");
+		second = take(4 * MIB);
+		require(second == first + 8 * MIB, "not cut from what was left");
+		give(i == 0 ? first : second);
+		unmaps_nothing = true;
+		hkm_big_purge(UINT64_MAX, 0);
+		hkm_big_check();
+		give(i == 0 ? second : first);
+		/* Emptied in part, it counts as a whole still. */
+		require(hkm_big_purge(0, 4 * MIB) == 8 * MIB, "not given back by amount");
+		hkm_big_check();
+		hkm_big_stats(&after);
+		require(after.cached_bytes == 12 * MIB && after.cached_mappings == 1, "%zu bytes in %zu ranges are kept",
+			after.cached_bytes, after.cached_mappings);
+		unmaps_nothing = false;
+		hkm_big_purge(UINT64_MAX, 0);
+	}
+}
+
+ISOLATED(what_is_left_of_an_aligned_mapping_is_kept)
+{
+	bool zeroed;
+	unsigned char *block;
+
+	start();
+	unmaps_nothing = true;
+	block = hkm_big_alloc(&policy, 2 * MIB, 64 * MIB, &zeroed);
+	require((uintptr_t)block % (64 * MIB) == 0 && zeroed, "no such block");
+	hkm_big_stats(&after);
+	find_again(after.cached_mappings, 30 * MIB, block - 64 * MIB, 130 * MIB);
+}
+
+ISOLATED(what_is_left_of_a_block_that_was_copied_is_kept)
+{
+	unsigned char *block, *moved;
+
+	start();
+	block = take_apart(16 * MIB);
+	fill_pattern(block, 16 * MIB, 5);
+	madvise(block + 4 * MIB, 4 * MIB, MADV_DONTDUMP);
+	unmaps_nothing = true;
+	moved = hkm_big_resize(&policy, block, 40 * MIB);
+	require(moved != NULL && moved != block, "not moved");
+	require(pattern_holds(moved, 16 * MIB, 16 * MIB, 5), "contents lost");
+	require(hkm_os_resident(block, 16 * MIB) == 0, "resident twice");
+	find_again(1, 16 * MIB, block, PAGE);
+}
+
+ISOLATED(what_the_program_changed_and_the_system_does_not_unmap_is_ordinary_again)
+{
+	FILE *file = tmpfile();
+	unsigned char *block;
+
+	start();
+	block = take_apart(4 * MIB);
+	require(file != NULL && ftruncate(fileno(file), (off_t)MIB) == 0, "no file");
+	require(mmap(block + MIB, MIB, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fileno(file), 0) != MAP_FAILED, "mmap");
+	unmaps_nothing = true;
+	give(block);
+	find_again(1, 4 * MIB, block, PAGE);
+	memset(block, 1, 4 * MIB);
+	require(fgetc(file) == 0, "the next owner writes into the file");
 }
 
 static void in_child_of(unsigned char *block, size_t size)
@@ -1091,6 +1230,12 @@ int main(void)
 		cmocka_unit_test(clearing_keeps_what_is_resident),
 		cmocka_unit_test(a_block_of_several_mappings_is_moved),
 		cmocka_unit_test(a_block_of_several_mappings_is_moved_by_old_systems),
+		cmocka_unit_test(what_is_not_unmapped_is_kept_empty),
+		cmocka_unit_test(an_empty_range_is_one_with_its_neighbours),
+		cmocka_unit_test(what_is_emptied_beside_a_kept_range_counts_with_it),
+		cmocka_unit_test(what_is_left_of_an_aligned_mapping_is_kept),
+		cmocka_unit_test(what_is_left_of_a_block_that_was_copied_is_kept),
+		cmocka_unit_test(what_the_program_changed_and_the_system_does_not_unmap_is_ordinary_again),
 		cmocka_unit_test(the_next_owner_finds_ordinary_memory),
 		cmocka_unit_test(what_a_program_maps_onto_its_block_ends_with_it),
 		cmocka_unit_test(old_systems_keep_what_is_freed),

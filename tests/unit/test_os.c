@@ -54,13 +54,15 @@ static void mapped_memory_is_zero_and_goes(void **state)
 	assert_false(is_readable(start));
 }
 
+static struct hkm_range left[2], rest; /* what the system has not unmapped: nothing */
+
 static void what_the_system_refuses_is_null(void **state)
 {
 	(void)state;
 	errno = MARK;
 	assert_null(hkm_os_map((size_t)1 << 50));
-	assert_null(hkm_os_map_aligned((size_t)1 << 50, 1 << 21));
-	assert_null(hkm_os_map_aligned(SIZE_MAX - PAGE + 1, 1 << 21));
+	assert_null(hkm_os_map_aligned((size_t)1 << 50, 1 << 21, left));
+	assert_null(hkm_os_map_aligned(SIZE_MAX - PAGE + 1, 1 << 21, left));
 	assert_null(hkm_os_reserve(NULL, (size_t)1 << 50));
 	assert_int_equal(errno, MARK);
 }
@@ -72,10 +74,11 @@ static void aligned_mappings_are_aligned_and_leave_nothing_behind(void **state)
 	(void)state;
 	for (size_t alignment = PAGE; alignment <= GIB; alignment *= 2) {
 		for (size_t size = PAGE; size <= 16 * MIB; size *= 16) {
-			unsigned char *start = hkm_os_map_aligned(size, alignment);
+			unsigned char *start = hkm_os_map_aligned(size, alignment, left);
 
 			assert_non_null(start);
 			assert_true(is_aligned(start, alignment));
+			assert_true(left[0].size == 0 && left[1].size == 0);
 			start[0] = start[size - 1] = 1;
 			hkm_os_unmap(start, size, false);
 		}
@@ -129,11 +132,11 @@ static void remapping_keeps_the_contents(void **state)
 
 	(void)state;
 	memset(start, 9, MIB);
-	moved = hkm_os_remap(start, MIB, 64 * MIB, true);
+	moved = hkm_os_remap(start, MIB, 64 * MIB, true, &rest);
 	assert_non_null(moved);
 	assert_true(all_bytes_are(moved, MIB, 9));
 	assert_true(all_bytes_are(moved + MIB, 4 * MIB, 0));
-	start = hkm_os_remap(moved, 64 * MIB, PAGE, false);
+	start = hkm_os_remap(moved, 64 * MIB, PAGE, false, &rest);
 	assert_ptr_equal(start, moved);
 	assert_true(all_bytes_are(start, PAGE, 9));
 	assert_false(is_readable(start + PAGE));
@@ -149,7 +152,7 @@ static void remapping_in_place_stops_at_a_neighbour(void **state)
 	/* Another protection, so that the kernel does not take both for one mapping. */
 	assert_int_equal(mprotect(start + 4 * PAGE, 4 * PAGE, PROT_READ), 0);
 	errno = MARK;
-	assert_null(hkm_os_remap(start, 4 * PAGE, 8 * PAGE, false));
+	assert_null(hkm_os_remap(start, 4 * PAGE, 8 * PAGE, false, &rest));
 	assert_int_equal(errno, MARK);
 	assert_true(all_bytes_are(start, 8 * PAGE, 3));
 	hkm_os_unmap(start, 8 * PAGE, false);
@@ -213,7 +216,7 @@ static void locked_memory_is_not_purged_and_said_so(void **state)
 
 static void advice_on_huge_pages_changes_no_contents(void **state)
 {
-	unsigned char *start = hkm_os_map_aligned(4 * MIB, 2 * MIB);
+	unsigned char *start = hkm_os_map_aligned(4 * MIB, 2 * MIB, left);
 
 	(void)state;
 	memset(start, 6, 4 * MIB);
