@@ -92,6 +92,11 @@ void hkm_remote_free(struct hkm_heap *from, struct hkm_heap *owner, uint32_t blo
 {
 	struct hkm_block *block = pointer;
 	if (from == NULL) {
+		/* Freed before, and not received yet. relaxed: a head that is outdated is not this block, which was the program's since. */
+		if (HKM_UNLIKELY(atomic_load_explicit(&owner->inbox, memory_order_relaxed) == block)) {
+			hkm_misuse("free", HKM_FREED_TWICE, pointer);
+			return;
+		}
 		if (block_size >= sizeof(struct message_block))
 			((struct message_block *)block)->ahead = NULL;
 		send(owner, block, block);

@@ -286,8 +286,7 @@ static void *allocate_in_thread(void *size)
 	return malloc(*(const size_t *)size);
 }
 
-/* By a thread that has a heap of its own already. */
-static void double_free_of_ended(size_t size)
+static void *of_ended(size_t size)
 {
 	pthread_t thread;
 	void *block;
@@ -295,6 +294,14 @@ static void double_free_of_ended(size_t size)
 	free(malloc(1));
 	require(pthread_create(&thread, NULL, allocate_in_thread, &size) == 0, "thread");
 	pthread_join(thread, &block);
+	return block;
+}
+
+/* By a thread that has a heap of its own already. */
+static void double_free_of_ended(size_t size)
+{
+	void *block = of_ended(size);
+
 	free(block);
 	wrong_free(block);
 }
@@ -303,6 +310,55 @@ static void double_tiny_ended(void) { double_free_of_ended(100); }
 static void double_mid_ended(void) { double_free_of_ended(5000); }
 static void double_large_ended(void) { double_free_of_ended(300000); }
 static void double_big_ended(void) { double_free_of_ended(5 * MIB); }
+
+/* ---- By a thread whose heap has gone: a destructor of a key that comes after HAKMEM's ---- */
+
+static pthread_key_t late_key;
+
+static void free_twice_late(void *block)
+{
+	static _Thread_local bool again;
+
+	if (!again) {
+		again = true;
+		require(pthread_setspecific(late_key, block) == 0, "key");
+		return;
+	}
+	free(block);
+	wrong_free(block);
+}
+
+static void *end_with(void *block)
+{
+	free(malloc(1));
+	require(pthread_setspecific(late_key, block) == 0, "key");
+	return NULL;
+}
+
+static void double_free_late(void *block)
+{
+	pthread_t thread;
+
+	require(pthread_key_create(&late_key, free_twice_late) == 0, "key");
+	require(pthread_create(&thread, NULL, end_with, block) == 0, "thread");
+	pthread_join(thread, NULL);
+}
+
+/* A block among others of a heap whose thread goes on. */
+static void *among_others(size_t size)
+{
+	void *blocks[64];
+
+	for (size_t i = 0; i < 64; i++)
+		blocks[i] = opaque_pointer(malloc(size));
+	return blocks[5];
+}
+
+static void double_tiny_late(void) { double_free_late(among_others(100)); }
+static void double_tiny_8_late(void) { double_free_late(among_others(8)); }
+static void double_tiny_ended_late(void) { double_free_late(of_ended(100)); }
+static void double_mid_ended_late(void) { double_free_late(of_ended(5000)); }
+static void double_big_ended_late(void) { double_free_late(of_ended(5 * MIB)); }
 
 static void nothing_wrong(void) { announce(NULL); }
 
@@ -397,6 +453,11 @@ static const struct {
 	{ "double-mid-ended", double_mid_ended },
 	{ "double-large-ended", double_large_ended },
 	{ "double-big-ended", double_big_ended },
+	{ "double-tiny-late", double_tiny_late },
+	{ "double-tiny-8-late", double_tiny_8_late },
+	{ "double-tiny-ended-late", double_tiny_ended_late },
+	{ "double-mid-ended-late", double_mid_ended_late },
+	{ "double-big-ended-late", double_big_ended_late },
 };
 
 /* Blocks of all kinds must not overlap or lose their content. */
