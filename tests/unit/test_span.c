@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 
 #include "os/os.h"
@@ -285,6 +286,23 @@ ISOLATED(resident_slices_go_first)
 	require(spans[4].slab == second, "a purged span was preferred to a resident one");
 }
 
+ISOLATED(no_slice_of_a_span_that_goes_is_part_of_one)
+{
+	struct hkm_slab *slab;
+
+	hkm_span_start();
+	take(&spans[0], 4);
+	slab = spans[0].slab;
+	slab->kind = HKM_KIND_MID;
+	for (unsigned i = 1; i < 4; i++) {
+		slab[i].kind = HKM_KIND_MID_REST;
+		slab[i].distance = (uint8_t)i;
+	}
+	give(&spans[0]);
+	for (unsigned i = 0; i < 4; i++)
+		require(slab[i].kind == HKM_KIND_NONE, "slice %u", i);
+}
+
 /* Three superslabs, all but one slice of each free and resident, the first for longest. */
 static void leave_three_dirty(void)
 {
@@ -373,6 +391,70 @@ ISOLATED(what_is_old_is_found_behind_what_is_young_again)
 	give(&spans[0]);
 	require(hkm_span_purge(between, SIZE_MAX) == 31 * HKM_SLICE_SIZE, "not what is old was purged");
 }
+
+/* Not only by a trim: by whoever purges what has come of age, or is too much. */
+ISOLATED(empty_superslabs_are_unmapped_whoever_purges)
+{
+	struct hkm_span_stats stats;
+
+	hkm_span_start();
+	for (size_t i = 0; i < 8; i++)
+		take(&spans[i], HKM_SUPERSLAB_SLICES);
+	for (size_t i = 0; i < 8; i++)
+		give(&spans[i]);
+	require(hkm_span_purge(0, 0) == 8 * HKM_SUPERSLAB_SIZE, "not all was purged");
+	hkm_span_stats(&stats);
+	require(stats.mapped == HKM_SUPERSLAB_SIZE, "%zu bytes of empty superslabs are mapped", stats.mapped);
+}
+
+#ifndef HAKMEM_TEST_SANITIZED /* which needs addresses without limit */
+static void limit_addresses(size_t bytes)
+{
+	struct rlimit limit = { bytes, RLIM_INFINITY };
+
+	require(setrlimit(RLIMIT_AS, &limit) == 0, "setrlimit");
+}
+
+/* What is unmapped where memory is short may not be had again. */
+ISOLATED(half_stays_mapped_where_memory_was_refused)
+{
+	struct hkm_span_stats stats;
+	bool zeroed, fresh;
+
+	hkm_span_start();
+	for (size_t i = 0; i < 8; i++)
+		take(&spans[i], HKM_SUPERSLAB_SLICES);
+	limit_addresses(virtual_bytes());
+	require(hkm_span_alloc(1, false, &zeroed, &fresh) == NULL, "there is no limit");
+	limit_addresses(RLIM_INFINITY);
+	for (size_t i = 0; i < 8; i++)
+		give(&spans[i]);
+	require(hkm_span_purge(0, 0) > 0 && hkm_span_dirty() == 0, "not all was purged");
+	hkm_span_stats(&stats);
+	require(stats.mapped == 4 * HKM_SUPERSLAB_SIZE, "%zu bytes are mapped", stats.mapped);
+}
+
+#define PIECE ((size_t)8 * HKM_SLICE_SIZE) /* as in window.c */
+
+ISOLATED(a_part_of_a_superslab_is_mapped_where_a_whole_one_is_refused)
+{
+	struct hkm_span_stats stats;
+	size_t superslab;
+
+	hkm_span_start();
+	take(&spans[0], HKM_SUPERSLAB_SLICES);
+	limit_addresses(virtual_bytes() + PIECE + HKM_SLICE_SIZE);
+	take(&spans[1], 1);
+	hkm_span_stats(&stats);
+	require(stats.mapped == HKM_SUPERSLAB_SIZE + PIECE, "%zu bytes are mapped", stats.mapped);
+	superslab = superslab_of(&spans[1]);
+	/* The rest comes when it may, before any other. */
+	limit_addresses(RLIM_INFINITY);
+	take(&spans[2], HKM_SUPERSLAB_SLICES - 1);
+	require(superslab_of(&spans[2]) == superslab, "another superslab");
+	check_stats();
+}
+#endif
 
 ISOLATED(empty_superslabs_are_unmapped_and_their_addresses_used_again)
 {
@@ -820,6 +902,12 @@ int main(void)
 		cmocka_unit_test(purging_by_amount_takes_the_oldest_first),
 		cmocka_unit_test(purging_by_age_spares_the_young),
 		cmocka_unit_test(what_is_old_is_found_behind_what_is_young_again),
+		cmocka_unit_test(no_slice_of_a_span_that_goes_is_part_of_one),
+		cmocka_unit_test(empty_superslabs_are_unmapped_whoever_purges),
+#ifndef HAKMEM_TEST_SANITIZED
+		cmocka_unit_test(half_stays_mapped_where_memory_was_refused),
+		cmocka_unit_test(a_part_of_a_superslab_is_mapped_where_a_whole_one_is_refused),
+#endif
 		cmocka_unit_test(empty_superslabs_are_unmapped_and_their_addresses_used_again),
 		cmocka_unit_test(memory_that_cannot_be_purged_stays_dirty_and_nothing_hangs),
 #ifndef HAKMEM_TEST_SANITIZED

@@ -90,7 +90,8 @@ static void *stay(void *block)
 {
 	struct hkm_heap *own = quiet_heap();
 
-	*(void **)block = hkm_malloc(100);
+	for (unsigned i = 0; i < 50; i++) /* so that the hot list may take frees */
+		*(void **)block = hkm_malloc(100);
 	atomic_store(&other, own);
 	take_turns();
 	take_turns();
@@ -146,13 +147,17 @@ ISOLATED(who_sends_to_a_thread_that_sleeps_takes_it_in)
 	void *block;
 	pthread_t thread = start_other(&block);
 	struct hkm_heap *sleeper = atomic_load(&other);
+	struct hkm_bin bin = sleeper->bins[hkm_tiny_class(100)];
 
+	require(bin.room > 0, "nothing may be freed to the hot list");
 	hkm_set_count(&own->last_poll_ms, hkm_os_now_ms());
 	call_asleep(sleeper);
 	hkm_free(block);
 	hkm_remote_send_all(own);
 	require(hkm_counted(&sleeper->counters.remote_received) == 1 && atomic_load(&sleeper->inbox) == NULL,
 		"the message waits until the thread wakes up");
+	/* Which it may do at any moment: its fast paths work on the hot list. */
+	require(memcmp(&bin, &sleeper->bins[hkm_tiny_class(100)], sizeof bin) == 0, "the hot list was changed");
 	end_other(thread);
 }
 
