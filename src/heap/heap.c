@@ -137,7 +137,7 @@ static void look_after_others(const struct hkm_heap *own, uint64_t now)
 		if (heap == own)
 			continue;
 		buried += hkm_heap_bury(heap);
-		if (atomic_load_explicit(&heap->inbox, memory_order_relaxed) != NULL && hkm_heap_is_asleep(heap, now))
+		if (hkm_heap_has_mail(heap) && hkm_heap_is_asleep(heap, now))
 			hkm_heap_drain(heap);
 	}
 	if (buried == BURIED)
@@ -235,20 +235,21 @@ void hkm_heap_drain(struct hkm_heap *heap)
 {
 	struct hkm_heap *own = hkm_tls_heap;
 	bool outside = own->enterable; /* of its slow paths: never true of a heap that nobody may enter */
-	bool abandoned = true;
+	bool abandoned = true, much = false;
 	if (outside)
 		hkm_heap_guard(own, true);
 	bool heapless = own == &hkm_no_heap || own == &hkm_ended_heap;
 	if (heapless)
 		hkm_heap_set(&hkm_starting_heap); /* as hkm_heap_guard, for a thread that has none */
-	/* Nobody but its drainers looks at the inbox of an abandoned heap: what comes in meanwhile is taken, too. */
-	while (abandoned && atomic_load_explicit(&heap->inbox, memory_order_seq_cst) != NULL &&
-	       hkm_heap_try_lock(heap)) {
+	/* Nobody but its drainers looks at the inbox of an abandoned heap: what comes in meanwhile is taken, too. The rest of what is
+	 * too much at once is left to those who look after others. */
+	while (abandoned && !much && hkm_heap_has_mail(heap) && hkm_heap_try_lock(heap)) {
 		abandoned = atomic_load_explicit(&heap->abandoned, memory_order_relaxed);
 		if (abandoned)
 			hkm_remote_receive(heap);
 		else
 			hkm_remote_receive_for(heap);
+		much = hkm_heap_has_backlog(heap);
 		hkm_lock_release(&heap->reader.lock);
 	}
 	if (outside)

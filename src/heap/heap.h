@@ -150,6 +150,9 @@ struct hkm_heap {
 
 	/* Pushed by other threads: a line of its own, so that they do not take the owner's. */
 	_Alignas(128) _Atomic(struct hkm_block *) inbox;
+	/* The rest of what came in, which a receiver has left as it was too much at once; written by whoever holds the lock.
+	 * Relaxed: others see by it whether there is something. */
+	_Atomic(struct hkm_block *) backlog;
 	/* Held by its thread if shows_life; the kernel marks it when that thread is no more (life.c). Held without that, it is still in
 	 * the list of a thread that had the heap before. Here, as there is room in this line. */
 	pthread_mutex_t life;
@@ -271,6 +274,19 @@ bool hkm_heap_reclaim(size_t bytes);
 
 /* Heaps that malloc_trim and hkm_heap_reclaim have looked at so far; for tests. */
 extern hkm_counter hkm_heaps_looked_at;
+
+/* Whether blocks that others have freed wait in a heap; without its lock this is advice. The first: such as have been taken off
+ * its inbox. */
+static inline bool hkm_heap_has_backlog(const struct hkm_heap *heap)
+{
+	return atomic_load_explicit(&heap->backlog, memory_order_relaxed) != NULL;
+}
+
+static inline bool hkm_heap_has_mail(const struct hkm_heap *heap)
+{
+	/* seq_cst: see send in tiny/remote.c. */
+	return hkm_heap_has_backlog(heap) || atomic_load_explicit(&heap->inbox, memory_order_seq_cst) != NULL;
+}
 
 /* Drains the inbox of an abandoned heap, or of one whose thread sleeps, if nobody else is at it; any thread. */
 void hkm_heap_drain(struct hkm_heap *heap);

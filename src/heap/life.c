@@ -274,6 +274,11 @@ static void end_heap(struct hkm_heap *heap)
 {
 	empty(heap, hkm_heap_enter(heap));
 	hkm_heap_leave(heap);
+	while (hkm_heap_has_mail(heap)) { /* a fork may come between */
+		hkm_heap_enter(heap);
+		hkm_remote_receive(heap);
+		hkm_heap_leave(heap);
+	}
 	hkm_heap_set(&hkm_starting_heap); /* while this thread holds the registry lock */
 	struct hkm_block *deferred = take_deferred(heap);
 	hkm_lock_acquire(&hkm_registry_lock);

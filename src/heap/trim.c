@@ -27,28 +27,30 @@ static void flush(struct hkm_heap *heap, const struct hkm_policy *policy)
  * written to. */
 HKM_RACY static bool may_give(const struct hkm_heap *heap, uint64_t now)
 {
-	bool inbox = atomic_load_explicit(&heap->inbox, memory_order_relaxed) != NULL;
+	bool mail = hkm_heap_has_mail(heap);
 	if (atomic_load_explicit(&heap->abandoned, memory_order_relaxed))
-		return inbox || !heap->bare;
-	return hkm_heap_is_asleep(heap, now) && (inbox || heap->empty_slabs > 0);
+		return mail || !heap->bare;
+	return hkm_heap_is_asleep(heap, now) && (mail || heap->empty_slabs > 0);
 }
 
 /* All that may be taken from a heap of another thread: if that one sleeps, and will not follow the request, what its fast
  * paths do not work on. */
 static void flush_other(struct hkm_heap *heap, uint64_t now)
 {
+	bool more = true;
 	hkm_heap_bury(heap);
-	if (!may_give(heap, now) || !hkm_heap_try_lock(heap))
-		return;
-	if (atomic_load_explicit(&heap->abandoned, memory_order_relaxed)) {
-		flush(heap, hkm_policy_read(&heap->reader));
-		hkm_tiny_close(heap);
-		heap->bare = heap != hkm_long_lived_heap;
-	} else {
-		hkm_remote_receive_for(heap);
-		hkm_tiny_release_empty(heap, 0);
+	while (more && may_give(heap, now) && hkm_heap_try_lock(heap)) {
+		if (atomic_load_explicit(&heap->abandoned, memory_order_relaxed)) {
+			flush(heap, hkm_policy_read(&heap->reader));
+			hkm_tiny_close(heap);
+			heap->bare = heap != hkm_long_lived_heap;
+		} else {
+			hkm_remote_receive_for(heap);
+			hkm_tiny_release_empty(heap, 0);
+		}
+		more = hkm_heap_has_backlog(heap);
+		hkm_heap_let_go(heap);
 	}
-	hkm_heap_let_go(heap);
 }
 
 HKM_RACY static void flush_others(const struct hkm_heap *own)
@@ -71,6 +73,10 @@ static void flush_own(struct hkm_heap *own)
 	const struct hkm_policy *policy = hkm_heap_enter(own);
 	hkm_remote_send_all(own);
 	flush(own, policy);
+	for (; hkm_heap_has_backlog(own); flush(own, policy)) { /* a fork may come between */
+		hkm_heap_leave(own);
+		policy = hkm_heap_enter(own);
+	}
 	hkm_heap_leave(own);
 }
 

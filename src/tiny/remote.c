@@ -26,12 +26,19 @@
  * whoever holds the lock of a heap with a thread (its owner receives later), and the child of a fork, whose first tick
  * looks at all heaps (look_after_others in heap/heap.c).
  *
+ * What is too much at once becomes the heap's backlog. Its thread goes on with it at its next refill or tick; if it has none,
+ * or sleeps, that is what look_after_others comes by for.
+ *
  * The blocks come from another core's cache, and a chain is walked one miss after the other; so each block of at
  * least 16 bytes also points HKM_JUMP places ahead, and the receiver prefetches from there (jump pointers: Roth
  * and Sohi, ISCA 1999).
  */
 #include "core/report.h"
 #include "tiny/tiny.h"
+
+/* Blocks that are received at once: a tenth of a millisecond where all are near, and less than one where each is a
+ * cache miss. Others wait for the heap's lock meanwhile, and its thread for its malloc. */
+#define RECEIVED_MOST 4096u
 
 /* A block in a message. */
 struct message_block {
@@ -142,16 +149,20 @@ void hkm_remote_send_all(struct hkm_heap *heap)
 /* `own`: see hkm_tiny_free_for. */
 static bool receive(struct hkm_heap *heap, bool own)
 {
-	/* seq_cst: after `abandoned` was set, see send. */
-	if (atomic_load_explicit(&heap->inbox, memory_order_seq_cst) == NULL)
-		return false;
-	/* acquire: pairs with the compare-and-swap in send. */
-	struct hkm_block *block = atomic_exchange_explicit(&heap->inbox, NULL, memory_order_acquire);
+	struct hkm_block *block = atomic_load_explicit(&heap->backlog, memory_order_relaxed);
+	if (HKM_LIKELY(block == NULL)) {
+		/* seq_cst: after `abandoned` was set, see send. */
+		if (atomic_load_explicit(&heap->inbox, memory_order_seq_cst) == NULL)
+			return false;
+		/* acquire: pairs with the compare-and-swap in send. */
+		block = atomic_exchange_explicit(&heap->inbox, NULL, memory_order_acquire);
+	}
 	uint64_t received = 0;
-	while (block != NULL) {
+	while (block != NULL && received < RECEIVED_MOST) {
 		struct hkm_bin *bin = hkm_tiny_led_to(heap, block);
 		if (HKM_UNLIKELY(bin == NULL)) {
 			hkm_tiny_report_link("free", block);
+			block = NULL;
 			break;
 		}
 		struct hkm_block *next = hkm_next(block);
@@ -164,6 +175,7 @@ static bool receive(struct hkm_heap *heap, bool own)
 		block = next;
 		received++;
 	}
+	atomic_store_explicit(&heap->backlog, block, memory_order_relaxed);
 	hkm_count(&heap->counters.remote_received, received);
 	return true;
 }
@@ -227,12 +239,17 @@ static void check_outbox(const struct hkm_outbox *outbox)
 	HKM_ASSERT(blocks == outbox->blocks && bytes == outbox->bytes && last == outbox->last);
 }
 
+static void check_chain(const struct hkm_heap *heap, const struct hkm_block *block)
+{
+	for (unsigned i = 0; hkm_may_be_block(block) && i < CHECKED_BLOCKS; i++, block = hkm_next(block))
+		HKM_ASSERT(hkm_heap_of_bin(hkm_tiny_bin_at(block)) == heap);
+}
+
 void hkm_remote_check(const struct hkm_heap *heap)
 {
 	for (unsigned i = 0; i < HKM_OUTBOXES; i++)
 		check_outbox(&heap->outboxes[i]);
+	check_chain(heap, atomic_load_explicit(&heap->backlog, memory_order_relaxed));
 	/* acquire: pairs with the compare-and-swap in send, as the exchange in receive does. Others only add in front. */
-	const struct hkm_block *block = atomic_load_explicit(&heap->inbox, memory_order_acquire);
-	for (unsigned i = 0; hkm_may_be_block(block) && i < CHECKED_BLOCKS; i++, block = hkm_next(block))
-		HKM_ASSERT(hkm_heap_of_bin(hkm_tiny_bin_at(block)) == heap);
+	check_chain(heap, atomic_load_explicit(&heap->inbox, memory_order_acquire));
 }

@@ -181,8 +181,8 @@ void hkm_remote_free(struct hkm_heap *from, struct hkm_heap *owner, uint32_t blo
 /* Sends what the outboxes hold. */
 void hkm_remote_send_all(struct hkm_heap *heap);
 
-/* Frees everything in the inbox; result: whether there was anything. The second one on behalf of a thread that sleeps, by
- * whoever holds the heap's lock. */
+/* Frees what is in the inbox, a few thousand blocks at most: the rest is the heap's backlog, and comes first next time. Result:
+ * whether there was anything. The second one on behalf of a thread that sleeps, by whoever holds the heap's lock. */
 bool hkm_remote_receive(struct hkm_heap *heap);
 bool hkm_remote_receive_for(struct hkm_heap *heap);
 

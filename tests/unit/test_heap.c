@@ -323,6 +323,136 @@ ISOLATED(an_inbox_is_emptied_by_others_while_its_owner_goes_on)
 			(unsigned long)hkm_counted(&heap->tiny_counters[class].slabs));
 }
 
+/* ---- More than is received at once -------------------------------------------------- */
+
+#define MANY 50000u
+#define AT_ONCE 4096u
+
+static void *many[MANY];
+
+static void allocate_many(void)
+{
+	for (size_t i = 0; i < MANY; i++)
+		many[i] = hkm_malloc(48);
+}
+
+static void *free_many(void *unused)
+{
+	for (size_t i = 0; i < MANY; i++)
+		hkm_free(many[i]);
+	return unused;
+}
+
+/* Result: blocks received since `before`. */
+static size_t received_since(const struct hkm_heap *heap, size_t before)
+{
+	return (size_t)hkm_counted(&heap->counters.remote_received) - before;
+}
+
+ISOLATED(an_inbox_is_received_piece_by_piece)
+{
+	struct hkm_heap *own = quiet_heap();
+	size_t before = 0;
+
+	allocate_many();
+	run_thread(free_many, NULL);
+	while (before < MANY) {
+		require(hkm_heap_has_mail(own), "%u blocks are lost", MANY - (unsigned)before);
+		hkm_heap_enter(own);
+		hkm_remote_receive(own);
+		hkm_heap_leave(own);
+		hkm_remote_check(own);
+		require(received_since(own, before) <= AT_ONCE && received_since(own, before) > 0, "%zu at once",
+			received_since(own, before));
+		before += received_since(own, before);
+	}
+	require(before == MANY && !hkm_heap_has_mail(own), "%zu of %u blocks came", before, MANY);
+}
+
+ISOLATED(a_trim_takes_in_all_of_its_own_inbox)
+{
+	struct hkm_heap *own = quiet_heap();
+
+	allocate_many();
+	run_thread(free_many, NULL);
+	hkm_malloc_trim(0);
+	require(received_since(own, 0) == MANY && !hkm_heap_has_mail(own), "%zu blocks came", received_since(own, 0));
+	require(sum_spans(HKM_KIND_TINY, 48).spans == 0, "slabs are left");
+}
+
+static struct hkm_heap *many_owner;
+static _Atomic int phase;
+
+static void wait_for_phase(int which)
+{
+	while (atomic_load(&phase) != which)
+		sched_yield();
+}
+
+static void *own_many(void *unused)
+{
+	many_owner = quiet_heap();
+	allocate_many();
+	atomic_store(&phase, 1);
+	wait_for_phase(2);
+	return unused;
+}
+
+/* Blocks of another thread, which are still in its inbox. */
+static pthread_t fill_inbox_of_another(void)
+{
+	pthread_t thread;
+
+	quiet_heap();
+	require(pthread_create(&thread, NULL, own_many, NULL) == 0, "pthread_create");
+	wait_for_phase(1);
+	hkm_set_count(&many_owner->last_poll_ms, hkm_os_now_ms() + 1000 * 1000); /* awake */
+	free_many(NULL);
+	hkm_remote_send_all(hkm_tls_heap);
+	require(hkm_heap_has_mail(many_owner) && received_since(many_owner, 0) == 0, "taken in too early");
+	return thread;
+}
+
+ISOLATED(a_thread_that_ends_takes_in_all_of_its_inbox)
+{
+	pthread_t thread = fill_inbox_of_another();
+
+	atomic_store(&phase, 2);
+	pthread_join(thread, NULL);
+	require(received_since(many_owner, 0) == MANY && !hkm_heap_has_mail(many_owner), "%zu blocks came",
+		received_since(many_owner, 0));
+}
+
+ISOLATED(a_sleepers_inbox_is_drained_piece_by_piece_or_trimmed_at_once)
+{
+	pthread_t thread = fill_inbox_of_another();
+
+	hkm_heap_drain(many_owner);
+	require(received_since(many_owner, 0) == AT_ONCE, "%zu blocks came", received_since(many_owner, 0));
+	hkm_set_count(&many_owner->last_poll_ms, 1);
+	hkm_malloc_trim(0);
+	require(received_since(many_owner, 0) == MANY, "%zu blocks came", received_since(many_owner, 0));
+	atomic_store(&phase, 2);
+	pthread_join(thread, NULL);
+}
+
+ISOLATED(an_abandoned_inbox_is_drained_piece_by_piece)
+{
+	pthread_t thread = fill_inbox_of_another();
+	struct hkm_block *waiting = atomic_exchange(&many_owner->inbox, NULL);
+
+	atomic_store(&phase, 2);
+	pthread_join(thread, NULL);
+	require(atomic_load(&many_owner->abandoned), "it has a thread");
+	atomic_store(&many_owner->inbox, waiting);
+	for (size_t all = 0; all < MANY; all += AT_ONCE) {
+		require(received_since(many_owner, 0) == all, "%zu blocks came", received_since(many_owner, 0));
+		hkm_heap_drain(many_owner);
+	}
+	require(received_since(many_owner, 0) == MANY && !hkm_heap_has_mail(many_owner), "%zu blocks came",
+		received_since(many_owner, 0));
+}
+
 ISOLATED(trimming_gives_everything_back)
 {
 	struct hkm_span_stats stats;
@@ -914,6 +1044,11 @@ int main(void)
 		cmocka_unit_test(no_message_stays_in_a_heap_that_is_drained_meanwhile),
 		cmocka_unit_test(fork_takes_in_what_was_sent_meanwhile),
 		cmocka_unit_test(an_inbox_is_emptied_by_others_while_its_owner_goes_on),
+		cmocka_unit_test(an_inbox_is_received_piece_by_piece),
+		cmocka_unit_test(a_trim_takes_in_all_of_its_own_inbox),
+		cmocka_unit_test(a_thread_that_ends_takes_in_all_of_its_inbox),
+		cmocka_unit_test(a_sleepers_inbox_is_drained_piece_by_piece_or_trimmed_at_once),
+		cmocka_unit_test(an_abandoned_inbox_is_drained_piece_by_piece),
 		cmocka_unit_test(trimming_gives_everything_back),
 		cmocka_unit_test(a_trim_sends_what_waits_for_others),
 		cmocka_unit_test(a_trim_leaves_heaps_alone_that_have_nothing),
