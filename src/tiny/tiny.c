@@ -273,31 +273,43 @@ static void free_to_slab(struct hkm_heap *heap, struct hkm_tiny *tiny, struct hk
 }
 
 /* Takes the first `count` blocks of a list of one class to their slabs; the heap is entered. Result: the rest; NULL, if the program
- * has written over a link, so that nobody knows it: what it consists of stays in use for ever. */
+ * has written over a link, so that nobody knows it: what it consists of stays in use for ever.
+ *
+ * Each block is looked at as by hkm_tiny_led_to, by hand: what is the same for all is read once, which compilers may not, as a
+ * block's word could be any variable's; and the test of a link is the one for the end of the list, too. */
 static struct hkm_block *send_home(struct hkm_heap *heap, struct hkm_tiny *tiny, struct hkm_block *list, int32_t count)
 {
-	unsigned class = (unsigned)(tiny - heap->tiny);
-	const struct hkm_bin *bin = &heap->bins[class];
+	const struct hkm_bin *bin = &heap->bins[tiny - heap->tiny];
+	const struct hkm_tiny_shape shape = hkm_tiny_shapes[tiny - heap->tiny];
+	_Atomic(struct hkm_bin *) *const bins = hkm_window.bins;
+	struct hkm_slab *const slabs = hkm_window.slabs;
+	const uintptr_t base = hkm_window_base();
 	struct hkm_block *block = list;
-	int32_t sent = 0;
-	for (; count > 0 && block != NULL; count--) {
-		if (HKM_UNLIKELY(!hkm_may_be_block(block) || hkm_tiny_bin_at(block) != bin) ||
-		    HKM_UNLIKELY(!hkm_tiny_starts_block(class, block))) {
-			hkm_tiny_report_link("free", block);
-			block = NULL;
+	int32_t left = count, twice = 0;
+	for (; left > 0; left--) {
+		uintptr_t offset = (uintptr_t)block - base;
+		if (HKM_UNLIKELY(hkm_is_beyond(offset)) && !hkm_is_in_granule(block))
 			break;
-		}
+		size_t slice = offset >> HKM_SLICE_SHIFT;
+		/* relaxed: as in hkm_tiny_bin_at. */
+		if (HKM_UNLIKELY(atomic_load_explicit(&bins[slice], memory_order_relaxed) != bin) ||
+		    HKM_UNLIKELY(!hkm_tiny_divides(offset % HKM_SLICE_SIZE, shape.reciprocal, shape.capacity)))
+			break;
 		struct hkm_block *next = hkm_next(block);
-		struct hkm_slab *slab = slab_of(block);
+		struct hkm_slab *slab = &slabs[slice];
 		if (HKM_LIKELY(block != slab->freed)) {
 			join_slab(heap, slab, block, true);
-			sent++;
 		} else {
 			hkm_misuse("free", HKM_FREED_TWICE, block);
+			twice++;
 		}
 		block = next;
 	}
-	count_in_use(tiny, -sent);
+	count_in_use(tiny, left + twice - count);
+	if (HKM_UNLIKELY(left > 0 && block != NULL)) {
+		hkm_tiny_report_link("free", block);
+		block = NULL;
+	}
 	return block;
 }
 
