@@ -626,6 +626,23 @@ ISOLATED(fork_hooks_take_all_locks_and_give_them_back)
 	work_a_little();
 }
 
+/* As in a signal handler: the slow path, which stands still, may hold any of the locks. */
+ISOLATED(a_fork_that_interrupts_a_slow_path_takes_no_lock)
+{
+	struct hkm_heap *own = quiet_heap();
+
+	hkm_heap_guard(own, true);
+	hkm_heap_fork_prepare();
+	require(all_locks_are(false), "a lock is taken");
+	hkm_heap_fork_parent();
+	require(all_locks_are(false) && !own->enterable, "the slow path is said to have ended");
+	hkm_heap_guard(own, false);
+	hkm_heap_fork_prepare();
+	require(all_locks_are(true), "a lock is not taken");
+	hkm_heap_fork_parent();
+	work_a_little();
+}
+
 static atomic_bool has_left;
 
 static void *stay_in_slow_path(void *entered)
@@ -1053,6 +1070,7 @@ int main(void)
 		cmocka_unit_test(a_trim_sends_what_waits_for_others),
 		cmocka_unit_test(a_trim_leaves_heaps_alone_that_have_nothing),
 		cmocka_unit_test(other_threads_follow_a_trim_at_their_next_look),
+		cmocka_unit_test(a_fork_that_interrupts_a_slow_path_takes_no_lock),
 		cmocka_unit_test(fork_waits_for_who_is_in_a_slow_path),
 		cmocka_unit_test(idle_memory_goes_after_its_delay),
 		cmocka_unit_test(a_mass_of_idle_memory_does_not_wait),

@@ -716,6 +716,23 @@ ISOLATED(a_reservation_in_the_window_is_jumped_over)
 	give_elsewhere();
 }
 
+/* Twice as many each time, so that a few tries pass over hundreds of places. */
+ISOLATED(many_places_of_others_are_passed_over_in_one_call)
+{
+	bool zeroed, fresh;
+	const struct hkm_slab *slab;
+	char *stranger;
+
+	hkm_span_start();
+	take(&spans[0], HKM_SUPERSLAB_SLICES);
+	stranger = hkm_slab_start(spans[0].slab) + HKM_SUPERSLAB_SIZE;
+	require(mmap(stranger, 100 * HKM_SUPERSLAB_SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE,
+		-1, 0) == stranger, "stranger");
+	slab = hkm_span_alloc(HKM_SUPERSLAB_SLICES, false, &zeroed, &fresh);
+	require(slab != NULL && hkm_slice_index(slab) < hkm_slice_index(spans[0].slab) + 256 * HKM_SUPERSLAB_SLICES,
+		"the window was left");
+}
+
 /* Pages of 64 KiB are two slices: a slice beside one in use stays, and a page is given back when both are free. */
 ISOLATED(a_page_of_several_slices_is_purged_whole)
 {
@@ -912,6 +929,7 @@ int main(void)
 		cmocka_unit_test(memory_that_cannot_be_purged_stays_dirty_and_nothing_hangs),
 #ifndef HAKMEM_TEST_SANITIZED
 		cmocka_unit_test(a_reservation_in_the_window_is_jumped_over),
+		cmocka_unit_test(many_places_of_others_are_passed_over_in_one_call),
 		cmocka_unit_test(a_page_of_several_slices_is_purged_whole),
 #endif
 		cmocka_unit_test(only_slices_that_nobody_has_had_since_a_purge_are_said_to_be_zero),
