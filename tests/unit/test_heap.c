@@ -268,7 +268,7 @@ static void use_and_free(size_t bytes)
 
 static _Atomic(void *) passed[PASSED];
 static _Atomic(struct hkm_heap *) owning; /* the owner's heap; NULL: it has ended its work */
-static atomic_bool drained;
+static atomic_bool draining, drained;
 
 /* Allocates, frees some itself and leaves others to be freed. */
 static void *own_blocks(void *unused)
@@ -277,6 +277,8 @@ static void *own_blocks(void *unused)
 
 	hkm_free(hkm_malloc(100));
 	atomic_store(&owning, hkm_tls_heap);
+	while (!atomic_load(&draining))
+		sched_yield();
 	for (unsigned i = 0; i < OWNER_ROUNDS; i++) {
 		size_t size = random_between(&random, 1, 1024);
 		void *block = hkm_malloc(size);
@@ -309,6 +311,7 @@ ISOLATED(an_inbox_is_emptied_by_others_while_its_owner_goes_on)
 		hkm_remote_send_all(hkm_tls_heap);
 		hkm_heap_drain(heap);
 		drains++;
+		atomic_store(&draining, true);
 	}
 	for (unsigned i = 0; i < PASSED; i++)
 		hkm_free(atomic_exchange(&passed[i], NULL));
