@@ -288,8 +288,9 @@ static inline bool hkm_heap_has_mail(const struct hkm_heap *heap)
 	return hkm_heap_has_backlog(heap) || atomic_load_explicit(&heap->inbox, memory_order_seq_cst) != NULL;
 }
 
-/* Drains the inbox of an abandoned heap, or of one whose thread sleeps, if nobody else is at it; any thread. */
-void hkm_heap_drain(struct hkm_heap *heap);
+/* Drains the inbox of an abandoned heap, or of one whose thread sleeps, if nobody else is at it; any thread. Result: whether it was
+ * too much at once, and a backlog is left. */
+bool hkm_heap_drain(struct hkm_heap *heap);
 
 /* Releases the lock of a heap that has no thread, or one that sleeps, and looks again at its inbox: who sent something
  * meanwhile found the lock held, and left. Every release of the lock of such a heap comes by here, or by hkm_heap_drain,

@@ -109,10 +109,10 @@ static void *allocate_and_sleep(void *argument)
 	return NULL;
 }
 
-/* Works a little until `done` bytes are left at most, or patience ends; result: what is left. */
+/* Works a little until `done` bytes are left at most, or nothing goes for as long as patience lasts; result: what is left. */
 static size_t work_until(size_t before, size_t done)
 {
-	size_t now;
+	size_t now, least = SIZE_MAX;
 	int rounds = 0;
 
 	do {
@@ -122,7 +122,9 @@ static size_t work_until(size_t before, size_t done)
 		}
 		now = resident_bytes();
 		now -= now < before ? now : before;
-	} while (now >= done && ++rounds < PATIENCE);
+		rounds = now < least ? 0 : rounds + 1;
+		least = now < least ? now : least;
+	} while (now >= done && rounds < PATIENCE);
 	return now;
 }
 

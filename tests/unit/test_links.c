@@ -284,6 +284,25 @@ ISOLATED(an_outbox_is_made_whole_up_to_the_link)
 	require(reports() == 1, "nothing was said");
 }
 
+/* What only whoever knows the key can write: a link to a block of another class, or into one. */
+ISOLATED(what_goes_home_is_a_block_of_the_class)
+{
+	struct hkm_heap *heap = start();
+
+	for (unsigned i = 0; i < 2; i++) {
+		allocate();
+		free_some();
+		hkm_link(heap->bins[hkm_tiny_class(SIZE)].head, (const struct hkm_block *)(void *)(i == 0 ? other : blocks[0] + 16));
+		hkm_heap_enter(heap);
+		hkm_tiny_flush(heap);
+		hkm_heap_leave(heap);
+		/* It may look like a block that was freed twice, too. */
+		require(lseek(errors, 0, SEEK_END) > 0 && ftruncate(errors, 0) == 0 && lseek(errors, 0, SEEK_SET) == 0,
+			"a link of kind %u is followed", i);
+		require_sound(heap);
+	}
+}
+
 /* A key that has the wrong bits would let aligned pointers pass. */
 ISOLATED(the_key_has_its_lowest_bits_and_is_random)
 {
@@ -303,6 +322,7 @@ int main(void)
 		cmocka_unit_test(the_receiver_of_messages_follows_no_link),
 		cmocka_unit_test(deferred_frees_follow_no_link),
 		cmocka_unit_test(an_outbox_is_made_whole_up_to_the_link),
+		cmocka_unit_test(what_goes_home_is_a_block_of_the_class),
 		cmocka_unit_test(the_key_has_its_lowest_bits_and_is_random),
 	};
 

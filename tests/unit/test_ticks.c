@@ -141,6 +141,52 @@ ISOLATED(a_tick_looks_after_threads_that_sleep)
 	end_other(thread);
 }
 
+/* ---- More than may be done in one tick ---------------------------------------------------- */
+
+#define MANY_BLOCKS 3000000u
+
+static void *many[MANY_BLOCKS];
+
+static void *own_many(void *unused)
+{
+	atomic_store(&other, quiet_heap());
+	for (size_t i = 0; i < MANY_BLOCKS; i++)
+		many[i] = hkm_malloc(8);
+	take_turns();
+	take_turns();
+	return unused;
+}
+
+/* Millions of blocks take milliseconds at least, wherever they lie. */
+ISOLATED(ticks_share_what_has_been_sent_to_a_sleeper)
+{
+	struct hkm_heap *own = quiet_heap(), *sleeper;
+	pthread_t thread;
+	uint64_t before = 0, received;
+	unsigned ticks = 0;
+
+	pthread_barrier_init(&turn, NULL, 2);
+	require(pthread_create(&thread, NULL, own_many, NULL) == 0, "pthread_create");
+	take_turns();
+	sleeper = atomic_load(&other);
+	call_awake(sleeper);
+	for (size_t i = 0; i < MANY_BLOCKS; i++)
+		hkm_free(many[i]);
+	hkm_remote_send_all(own);
+	call_asleep(sleeper);
+	wait_until_due();
+	do {
+		tick(own);
+		ticks++;
+		received = hkm_counted(&sleeper->counters.remote_received);
+		require(received > before, "tick %u has taken in nothing", ticks);
+		before = received;
+	} while (hkm_heap_has_mail(sleeper));
+	require(received == MANY_BLOCKS, "%lu blocks came", (unsigned long)received);
+	require(ticks > 2, "%u ticks did it all", ticks);
+	end_other(thread);
+}
+
 ISOLATED(who_sends_to_a_thread_that_sleeps_takes_it_in)
 {
 	struct hkm_heap *own = quiet_heap();
@@ -334,6 +380,7 @@ int main(void)
 		cmocka_unit_test(a_tick_takes_in_what_others_have_sent),
 		cmocka_unit_test(a_tick_sends_what_waits_for_others),
 		cmocka_unit_test(a_tick_looks_after_threads_that_sleep),
+		cmocka_unit_test(ticks_share_what_has_been_sent_to_a_sleeper),
 		cmocka_unit_test(who_sends_to_a_thread_that_sleeps_takes_it_in),
 		cmocka_unit_test(a_tick_shortens_hot_lists),
 		cmocka_unit_test(who_expects_a_tick_is_granted_few_frees),
