@@ -33,6 +33,7 @@ HKM_SLOW void hkm_lock_wait(struct hkm_lock *lock, bool looking)
 	const struct timespec nap = { .tv_nsec = 1000000 };
 	while (atomic_exchange_explicit(&lock->state, 2, memory_order_seq_cst) != 0)
 		syscall(SYS_futex, &lock->state, FUTEX_WAIT_PRIVATE, 2, looking ? &nap : NULL, NULL, 0);
+	hkm_hold_begins(lock);
 	errno = saved;
 }
 

@@ -19,6 +19,22 @@ struct hkm_lock {
 	_Atomic uint32_t state;
 };
 
+/* The special build of `bench/walks --holds` notes how long each lock is held, and who releases it. */
+#ifdef HKM_HOLDS
+void hkm_hold_begins(const struct hkm_lock *lock);
+void hkm_hold_ends(const struct hkm_lock *lock);
+#else
+static inline void hkm_hold_begins(const struct hkm_lock *lock)
+{
+	(void)lock;
+}
+
+static inline void hkm_hold_ends(const struct hkm_lock *lock)
+{
+	(void)lock;
+}
+#endif
+
 /* Sleeps until the lock is taken, `looking` again every millisecond or not; or wakes one sleeper; lock.c. */
 void hkm_lock_wait(struct hkm_lock *lock, bool looking);
 void hkm_lock_wake(struct hkm_lock *lock);
@@ -29,8 +45,11 @@ static inline bool hkm_lock_try(struct hkm_lock *lock)
 	/* acquire: pairs with the release in hkm_lock_release, so that what the last holder wrote
 	 * is visible. seq_cst on top of it is what policy.c's grace period relies on; and, of a try that fails, what
 	 * tiny/remote.c does: who leaves a message and finds the lock held leaves it to the holder. */
-	return atomic_compare_exchange_strong_explicit(&lock->state, &expected, 1, memory_order_seq_cst,
-						       memory_order_seq_cst);
+	bool taken = atomic_compare_exchange_strong_explicit(&lock->state, &expected, 1, memory_order_seq_cst,
+							     memory_order_seq_cst);
+	if (taken)
+		hkm_hold_begins(lock);
+	return taken;
 }
 
 static inline void hkm_lock_acquire(struct hkm_lock *lock)
@@ -48,6 +67,7 @@ static inline void hkm_lock_acquire_quiet(struct hkm_lock *lock)
 
 static inline void hkm_lock_release(struct hkm_lock *lock)
 {
+	hkm_hold_ends(lock);
 	/* seq_cst includes release, which pairs with the acquire in hkm_lock_try and hkm_lock_wait; beyond that, whoever
 	 * looks at something after it sees what was left there by those whose try failed (tiny/remote.c). */
 	if (HKM_UNLIKELY(atomic_exchange_explicit(&lock->state, 0, memory_order_seq_cst) == 2))
@@ -58,6 +78,7 @@ static inline void hkm_lock_release(struct hkm_lock *lock)
  * have to look again themselves: hkm_lock_acquire_quiet. */
 static inline void hkm_lock_release_quietly(struct hkm_lock *lock)
 {
+	hkm_hold_ends(lock);
 	atomic_store_explicit(&lock->state, 0, memory_order_release); /* pairs as in hkm_lock_release */
 }
 
