@@ -223,6 +223,63 @@ ISOLATED(first_slabs_share_slices_of_which_little_was_touched)
 	check(heap);
 }
 
+#define MANY_THREADS 16u /* with this one more than FEW_HEAPS of tiny.c */
+
+static pthread_barrier_t all_there;
+
+static void *live_for_a_while(void *unused)
+{
+	hkm_free(hkm_malloc(SIZE));
+	pthread_barrier_wait(&all_there);
+	pthread_barrier_wait(&all_there);
+	return unused;
+}
+
+ISOLATED(among_many_threads_no_heap_keeps_empty_slabs)
+{
+	struct hkm_heap *heap = fill_two_slabs(1);
+	pthread_t threads[MANY_THREADS];
+
+	pthread_barrier_init(&all_there, NULL, MANY_THREADS + 1);
+	for (size_t i = 0; i < MANY_THREADS; i++)
+		require(pthread_create(&threads[i], NULL, live_for_a_while, NULL) == 0, "pthread_create");
+	pthread_barrier_wait(&all_there);
+	for (size_t i = 0; i < CAPACITY; i++)
+		hkm_free(first_slab[i]);
+	hkm_free(second_slab[2]); /* the block freed last is no longer hot */
+	require(heap->empty_slabs == 0, "%u empty slabs", heap->empty_slabs);
+	pthread_barrier_wait(&all_there);
+	for (size_t i = 0; i < MANY_THREADS; i++)
+		pthread_join(threads[i], NULL);
+}
+
+/* The descriptors of slabs that are no more say where their blocks were, also of those that a large block covers now. */
+ISOLATED(a_place_within_a_large_block_was_not_freed)
+{
+	struct hkm_heap *heap = fill_two_slabs(0);
+	size_t covered = 0;
+
+	for (size_t i = 0; i < CAPACITY; i++)
+		hkm_free(first_slab[i]);
+	for (size_t i = 2; i < CAPACITY; i++)
+		hkm_free(second_slab[i]);
+	hkm_heap_enter(heap);
+	hkm_tiny_flush(heap);
+	hkm_tiny_release_empty(heap, 0);
+	hkm_heap_leave(heap);
+	for (size_t i = 0; i < 20; i++) {
+		char *large = hkm_malloc(500000);
+
+		for (char *at = large + HKM_SLICE_SIZE; at < large + 500000; at += HKM_SLICE_SIZE) {
+			const struct hkm_slab *slab = slab_of_block(at);
+
+			covered += slab->kind == HKM_KIND_NONE && slab->carved > 0;
+			require(hkm_wrong_in_window(hkm_slab_start(slab)) == HKM_INVALID_POINTER, "called freed twice");
+		}
+	}
+	require(covered > 0, "no slab is covered");
+}
+
 ISOLATED(the_heap_keeps_as_many_empty_slabs_as_the_policy_says)
 {
 	struct hkm_heap *heap = fill_two_slabs(1);
@@ -291,6 +348,23 @@ ISOLATED(ignored_double_frees_change_nothing)
 	/* Onto the hot list twice in a row. */
 	hkm_free(second_slab[1]);
 	require(hot_blocks(heap, SIZE) == 2, "%zu blocks are hot", hot_blocks(heap, SIZE));
+}
+
+/* It has gone home with the hot list, is its slab's newest, and comes home again. */
+ISOLATED(an_ignored_double_free_after_a_flush_changes_nothing)
+{
+	struct hkm_heap *heap = fill_two_slabs(0);
+	const struct hkm_slab *slab = slab_of_block(first_slab[5]);
+
+	hkm_misuse_goes_on(true);
+	for (unsigned i = 0; i < 3; i++) {
+		hkm_heap_enter(heap);
+		hkm_tiny_flush(heap);
+		hkm_heap_leave(heap);
+		require(i == 0 || (slab->freed == first_slab[5] && hkm_next(slab->freed) == NULL), "it is linked to itself");
+		hkm_free(first_slab[5]);
+	}
+	check(heap);
 }
 
 /* ---- Refill ---------------------------------------------------------------------- */
@@ -434,6 +508,23 @@ ISOLATED(trimming_gives_back_pages_without_live_blocks)
 		require(all_bytes_are(taken[i], 1024, (unsigned char)(i % 251)), "one block for two");
 		hkm_free(taken[i]);
 	}
+}
+
+/* A slab's slice may have been another's, and be resident where no block has been carved yet. */
+ISOLATED(trimming_gives_back_pages_that_were_never_carved)
+{
+	struct hkm_heap *heap = fill_two_slabs(0);
+	void *first = hkm_malloc(1024), *second = hkm_malloc(1024);
+	const struct hkm_slab *slab = slab_of_block(first);
+	size_t bytes;
+
+	require(slab_of_block(second) == slab && slab->carved <= 4, "%u blocks are carved", slab->carved);
+	hkm_free(second);
+	hkm_heap_enter(heap);
+	hkm_tiny_flush(heap);
+	hkm_heap_leave(heap);
+	bytes = trim(heap);
+	require(bytes >= HKM_SLICE_SIZE - 2 * 4 * KIB && bytes < HKM_SLICE_SIZE, "%zu bytes given back", bytes);
 }
 
 /* ---- Other threads' blocks ------------------------------------------------------- */
@@ -773,13 +864,17 @@ int main(void)
 		cmocka_unit_test(a_slab_is_free_the_moment_its_last_block_is_back),
 		cmocka_unit_test(first_slabs_share_slices_of_which_little_was_touched),
 		cmocka_unit_test(the_heap_keeps_as_many_empty_slabs_as_the_policy_says),
+		cmocka_unit_test(among_many_threads_no_heap_keeps_empty_slabs),
+		cmocka_unit_test(a_place_within_a_large_block_was_not_freed),
 		cmocka_unit_test(a_slab_whose_blocks_are_all_hot_goes_without_a_walk),
 		cmocka_unit_test(ignored_double_frees_change_nothing),
+		cmocka_unit_test(an_ignored_double_free_after_a_flush_changes_nothing),
 		cmocka_unit_test(refills_carve_what_the_policy_says_and_no_more),
 		cmocka_unit_test(hot_lists_stay_within_the_policy),
 		cmocka_unit_test(a_class_without_live_blocks_gives_up_its_slabs),
 		cmocka_unit_test(rounds_that_follow_each_other_keep_the_list),
 		cmocka_unit_test(trimming_gives_back_pages_without_live_blocks),
+		cmocka_unit_test(trimming_gives_back_pages_that_were_never_carved),
 		cmocka_unit_test(messages_hold_as_many_blocks_as_the_policy_says),
 		cmocka_unit_test(messages_hold_as_many_bytes_as_the_policy_says),
 		cmocka_unit_test(messages_of_one_block_are_sent_at_once),
